@@ -1,0 +1,1 @@
+"""Generated grpcio services; the messages themselves live in trainmon.v1."""
