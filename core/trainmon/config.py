@@ -39,7 +39,7 @@ def _address(text: str) -> str:
     return text.strip()
 
 
-def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[Any], Any]:
+def _number(kind: type[int | float], low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
         number = kind(value)
         if not low <= number <= high:
@@ -211,9 +211,13 @@ class Settings:
             ConfigurationError: A value cannot be used; names the variable.
         """
         source = os.environ if environ is None else environ
-        values = {item.name: source.get(item.metadata["env"]) for item in fields(cls)}
-        values = {name: value for name, value in values.items() if value}
-        values.update({name: value for name, value in given.items() if value is not None})
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            # An empty variable is an unset one, as everywhere in a shell.
+            value = given.get(item.name)
+            value = source.get(item.metadata["env"]) or None if value is None else value
+            if value is not None:
+                values[item.name] = value
         return cls(**values)
 
     def to_environment(self) -> dict[str, str]:

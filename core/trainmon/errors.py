@@ -52,7 +52,7 @@ class HomeLockedError(TrainmonError):
 
 
 class PluginError(TrainmonError):
-    """A plugin could not be loaded or used; kept as a row of ``trainmon plugins``, seldom raised."""
+    """A plugin could not be loaded or used; mostly kept as a row of ``trainmon plugins``."""
 
 
 class StopTraining(Exception):  # noqa: N818 - a request to leave the loop, not an error

@@ -1,0 +1,87 @@
+"""Where a training and its relay meet: shared memory with a ring each way and slots for pictures.
+
+The training never waits for the relay. What it wrote stays readable when it dies, and what a dead
+relay had not read is read by the next one.
+
+Layout of the shared memory: control block, command ring (relay to training), record ring
+(training to relay), picture slots.
+"""
+
+from __future__ import annotations
+
+from trainmon.channel.block import BLOCK_BYTES, ControlBlock, Real, SlotState, Word
+from trainmon.channel.frames import SLOT_BYTES, SLOTS, FrameSlots, SlotWriter
+from trainmon.channel.memory import SharedMemory
+from trainmon.channel.records import Kind, StepRecord, pack_json, pack_step, unpack
+from trainmon.channel.ring import RingReader, RingWriter
+
+__all__ = [
+    "Channel",
+    "Kind",
+    "Real",
+    "RelayChannel",
+    "SlotState",
+    "SlotWriter",
+    "StepRecord",
+    "TrainerChannel",
+    "Word",
+    "pack_json",
+    "pack_step",
+    "unpack",
+]
+
+_COMMAND_RING_BYTES = 1 << 16
+
+
+class Channel:
+    """What both ends share: block, slots, and the places of the rings.
+
+    Args:
+        memory: Mapped by both; owned from now on.
+        record_bytes: Bytes of the record ring; a multiple of 4096.
+    """
+
+    def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
+        self.memory = memory
+        self.record_bytes = record_bytes
+        view = memory.view
+        records = BLOCK_BYTES + _COMMAND_RING_BYTES
+        slots = records + record_bytes
+        self.block = ControlBlock(view[:BLOCK_BYTES])
+        self._command_view = view[BLOCK_BYTES:records]
+        self._record_view = view[records:slots]
+        self.slots = FrameSlots(view[slots:], self.block)
+
+    @staticmethod
+    def size(record_bytes: int) -> int:
+        """Return the bytes of shared memory a channel takes."""
+        return BLOCK_BYTES + _COMMAND_RING_BYTES + record_bytes + SLOTS * SLOT_BYTES
+
+
+class TrainerChannel(Channel):
+    """The training's end."""
+
+    def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
+        super().__init__(memory, record_bytes)
+        self.records = RingWriter(self._record_view)
+        self.commands = RingReader(self._command_view)
+
+    @classmethod
+    def create(cls, record_bytes: int) -> TrainerChannel:
+        """Make a channel with ``record_bytes`` (rounded up to 4096) for records."""
+        record_bytes = -(-record_bytes // 4096) * 4096
+        return cls(SharedMemory.create(cls.size(record_bytes)), record_bytes)
+
+
+class RelayChannel(Channel):
+    """The relay's end."""
+
+    def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
+        super().__init__(memory, record_bytes)
+        self.records = RingReader(self._record_view)
+        self.commands = RingWriter(self._command_view)
+
+    @classmethod
+    def attach(cls, descriptor: int, record_bytes: int) -> RelayChannel:
+        """Map a channel that the training made."""
+        return cls(SharedMemory(descriptor, cls.size(record_bytes)), record_bytes)

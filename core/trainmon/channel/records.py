@@ -1,0 +1,135 @@
+"""The records a training writes to its relay, and the commands that come back.
+
+Steps are packed, for there may be thousands a second; everything else is JSON (with NaN and
+infinities as Python's json writes them). The first byte says the kind.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+__all__ = ["Kind", "StepRecord", "pack_json", "pack_step", "unpack"]
+
+
+class Kind(IntEnum):
+    """What a record tells."""
+
+    STEP = 1
+    """A batch ended: :class:`StepRecord`."""
+    FRAME = 2
+    """A picture lies in a slot: see :mod:`trainmon.channel.frames`."""
+    EPOCH = 3
+    """An epoch ended: EpochEvent's fields, ``epoch``, ``global_step``, ``duration_ms``,
+    ``attempt``, ``time_ms``."""
+    STATUS = 4
+    """``status`` (the name of a TrainingStatus without its prefix), ``message``, ``time_ms``,
+    ``global_step``."""
+    DETAILS = 5
+    """What became known: ``class_names``, ``total_epochs``, ``batches_per_epoch``,
+    ``hyperparameters``, ``controls`` (ControlSpec's fields), ``notes``; each may be absent."""
+    RESULT = 6
+    """What became of a command: CommandResult's fields, ``state`` by name without its prefix."""
+    CLOSE = 7
+    """The session ends: ``status``, ``message``, ``time_ms``, ``global_step``."""
+    COMMAND = 8
+    """To the training: ControlCommand's fields, ``kind`` by value."""
+
+
+_STEP = struct.Struct("=BBHIqqddqI4x")
+_HAS_LOSS, _HAS_OPTIMIZER_STEP = 1, 2
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One batch ended."""
+
+    global_step: int
+    epoch: int
+    batch_index: int
+    time_ms: float
+    """When, in ms since the epoch."""
+    loss: float | None = None
+    optimizer_step: int | None = None
+    attempt: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+#: The names of the metrics of a step, joined, by the names themselves: a loop logs the same ones.
+_joined: dict[tuple[str, ...], bytes] = {}
+
+
+def _join(names: tuple[str, ...]) -> bytes:
+    blob = _joined.get(names)
+    if blob is None:
+        if len(_joined) > 1000:  # a script that makes up names must not grow this for ever
+            _joined.clear()
+        blob = _joined[names] = "\0".join(names).encode()
+    return blob
+
+
+def pack_step(step: StepRecord) -> bytes:
+    """Return the record of a step; about 1 µs."""
+    loss, optimizer_step, metrics = step.loss, step.optimizer_step, step.metrics
+    flags = (loss is not None) * _HAS_LOSS | (optimizer_step is not None) * _HAS_OPTIMIZER_STEP
+    header = _STEP.pack(
+        Kind.STEP,
+        flags,
+        len(metrics),
+        step.epoch,
+        step.global_step,
+        step.batch_index,
+        step.time_ms,
+        0.0 if loss is None else loss,
+        0 if optimizer_step is None else optimizer_step,
+        step.attempt,
+    )
+    if not metrics:
+        return header
+    values = struct.pack(f"={len(metrics)}d", *metrics.values())
+    return header + values + _join(tuple(metrics))
+
+
+def _unpack_step(payload: bytes) -> StepRecord:
+    (_, flags, count, epoch, global_step, batch_index, time_ms, loss, optimizer_step, attempt) = (
+        _STEP.unpack_from(payload)
+    )
+    metrics: dict[str, float] = {}
+    if count:
+        end = _STEP.size + 8 * count
+        values = struct.unpack_from(f"={count}d", payload, _STEP.size)
+        metrics = dict(zip(payload[end:].decode().split("\0"), values, strict=True))
+    return StepRecord(
+        global_step=global_step,
+        epoch=epoch,
+        batch_index=batch_index,
+        time_ms=time_ms,
+        loss=loss if flags & _HAS_LOSS else None,
+        optimizer_step=optimizer_step if flags & _HAS_OPTIMIZER_STEP else None,
+        attempt=attempt,
+        metrics=metrics,
+    )
+
+
+def pack_json(kind: Kind, fields: Mapping[str, Any]) -> bytes:
+    """Return a record of any other kind. Raises TypeError where a value is no JSON."""
+    return bytes((kind,)) + json.dumps(fields, separators=(",", ":")).encode()
+
+
+def unpack(payload: bytes) -> tuple[Kind, StepRecord | dict[str, Any]]:
+    """Return the kind of a record and what it holds.
+
+    Raises:
+        ValueError: It is no record.
+    """
+    kind = Kind(payload[0])
+    if kind is Kind.STEP:
+        return kind, _unpack_step(payload)
+    fields = json.loads(payload[1:])
+    if not isinstance(fields, dict):
+        raise ValueError(f"a {kind.name} record holds {type(fields).__name__}, not an object")
+    return kind, fields

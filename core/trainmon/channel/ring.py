@@ -1,0 +1,121 @@
+"""A ring of records in shared memory: one process writes, another reads, neither waits.
+
+Layout: the writer's position (u64 at 0) and the reader's (u64 at 64, its own cache line), both
+counted in bytes since the beginning and never wrapped, then the data from byte 128. A record is
+its length (u32), its CRC-32 (u32), its bytes, and padding to 8. One that would cross the end
+leaves a mark there and starts over at the front.
+
+Whatever was written stays readable when the writer dies at any instant: its position moves only
+after the bytes are in place. The checksum guards against a processor that shows the position
+before the bytes (the reader then tries again).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+__all__ = ["Ring", "RingReader", "RingWriter"]
+
+_HEADER = struct.Struct("=II")
+_DATA = 128
+_WRITER, _READER = 0, 8  # indices of u64
+_WRAP = 0xFFFFFFFF
+_PATIENCE = 100  # reads that may see a bad checksum before the record is given up as corrupt
+
+
+def _padded(length: int) -> int:
+    return (_HEADER.size + length + 7) & ~7
+
+
+class Ring:
+    """What both ends know of a ring.
+
+    Args:
+        view: The shared bytes, a multiple of 8; ``len(view) - 128`` hold records.
+    """
+
+    def __init__(self, view: memoryview) -> None:
+        # A cast view stores 8 aligned bytes at once, where struct writes byte by byte.
+        self._positions = view[:_DATA].cast("Q")
+        self._data = view[_DATA:]
+        self.capacity = len(self._data)
+
+    @property
+    def used(self) -> int:
+        """Bytes written and not yet released."""
+        return self._positions[_WRITER] - self._positions[_READER]
+
+    def close(self) -> None:
+        """Let go of the shared bytes."""
+        self._positions.release()
+        self._data.release()
+
+
+class RingWriter(Ring):
+    """The end that writes."""
+
+    def write(self, payload: bytes, reserve: int = 0) -> bool:
+        """Append a record, or return False where fewer than ``reserve`` bytes would stay free."""
+        positions, data = self._positions, self._data
+        need = _padded(len(payload))
+        position = positions[_WRITER]
+        offset = position % self.capacity
+        room = self.capacity - offset
+        skip = room if room < need else 0
+        if position - positions[_READER] + skip + need + reserve > self.capacity:
+            return False
+        if skip:
+            _HEADER.pack_into(data, offset, _WRAP, 0)
+            position += skip
+            offset = 0
+        _HEADER.pack_into(data, offset, len(payload), zlib.crc32(payload))
+        start = offset + _HEADER.size
+        data[start : start + len(payload)] = payload
+        positions[_WRITER] = position + need
+        return True
+
+
+class RingReader(Ring):
+    """The end that reads. What was read is freed only by :meth:`release`."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__(view)
+        self._position: int = self._positions[_READER]
+        self._bad_reads = 0
+        self.corrupt = 0
+        """Records given up because their checksum never came right."""
+
+    def read(self) -> bytes | None:
+        """Return the next record, or None where there is none yet."""
+        while self._position < self._positions[_WRITER]:
+            offset = self._position % self.capacity
+            length, checksum = _HEADER.unpack_from(self._data, offset)
+            if length == _WRAP:
+                self._position += self.capacity - offset
+                continue
+            start = offset + _HEADER.size
+            payload = bytes(self._data[start : start + length])
+            if zlib.crc32(payload) == checksum:
+                self._position += _padded(length)
+                self._bad_reads = 0
+                return payload
+            if not self._give_up(length, offset):
+                return None
+        return None
+
+    def _give_up(self, length: int, offset: int) -> bool:
+        """Skip a record that stays corrupt; False: try again later."""
+        self._bad_reads += 1
+        if self._bad_reads < _PATIENCE:
+            return False
+        self._bad_reads = 0
+        self.corrupt += 1
+        fits = _padded(length) <= self.capacity - offset
+        # A length that cannot be true leaves no way to find the next record: skip all there is.
+        self._position = self._position + _padded(length) if fits else self._positions[_WRITER]
+        return True
+
+    def release(self) -> None:
+        """Free everything read so far."""
+        self._positions[_READER] = self._position
