@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from trainmon.channel.block import BLOCK_BYTES, ControlBlock, Real, SlotState, Word
 from trainmon.channel.frames import SLOT_BYTES, SLOTS, FrameSlots, SlotWriter
+from trainmon.channel.hello import read_hello, write_hello
 from trainmon.channel.memory import SharedMemory
 from trainmon.channel.records import Kind, StepRecord, pack_json, pack_step, unpack
 from trainmon.channel.ring import RingReader, RingWriter
@@ -27,7 +28,9 @@ __all__ = [
     "Word",
     "pack_json",
     "pack_step",
+    "read_hello",
     "unpack",
+    "write_hello",
 ]
 
 _COMMAND_RING_BYTES = 1 << 16

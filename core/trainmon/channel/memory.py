@@ -11,10 +11,11 @@ import os
 import tempfile
 from contextlib import suppress
 
-__all__ = ["SharedMemory"]
+__all__ = ["SharedMemory", "open_anonymous"]
 
 
-def _open_anonymous(size: int) -> int:
+def open_anonymous(size: int) -> int:
+    """Return the descriptor of an unnamed file of ``size`` zeroed bytes; not inheritable."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("trainmon", os.MFD_CLOEXEC)
     else:
@@ -45,7 +46,7 @@ class SharedMemory:
         Raises:
             OSError: The system has no memory or descriptors left.
         """
-        descriptor = _open_anonymous(size)
+        descriptor = open_anonymous(size)
         try:
             return cls(descriptor, size)
         except BaseException:
