@@ -17,6 +17,7 @@ from trainmon.channel.records import Kind, StepRecord, pack_json, pack_step, unp
 from trainmon.channel.ring import RingReader, RingWriter
 
 __all__ = [
+    "EXIT_FINAL",
     "Channel",
     "Kind",
     "Real",
@@ -32,6 +33,10 @@ __all__ = [
     "unpack",
     "write_hello",
 ]
+
+#: Exit code of a relay that ended for good (all delivered, superseded, protocol refused): while its
+#: training lives, a relay that ends with any other code, or by a signal, is started again.
+EXIT_FINAL = 3
 
 _COMMAND_RING_BYTES = 1 << 16
 

@@ -1,12 +1,15 @@
 """Pictures on their way from training to relay: slots of shared memory.
 
 A frame is one slot with arrays laid end to end, and a FRAME record that describes them. Fields of
-the record: ``slot``, ``arrays`` ({role: [dtype, shape, offset]}), ``tile_size``, ``key_frame``,
-``live``, and of the step: ``global_step``, ``epoch``, ``batch_index``, ``time_ms``, ``batch_size``,
-``loss``, ``optimizer_step``, ``attempt``, ``texts``.
+the record: ``slot``, ``arrays`` ({role: [dtype, shape, offset]}), ``channels_first``,
+``tile_size``, ``key_frame`` (for the history), ``live`` (somebody watches), ``normalization``
+({mean, std} per channel, of pixels from 0 to 1; absent: unknown), and of the step:
+``global_step``, ``epoch``, ``batch_index``, ``time_ms``, ``batch_size``, ``loss``,
+``optimizer_step``, ``attempt``, ``texts`` (N of them). Absent fields are unknown.
 
-Roles, with N samples of the frame and B of the batch: ``images`` (N, H, W[, channels]), channels
-last; ``outputs`` and ``targets`` (N, …); ``sample_steps`` (N,) where they are of several batches;
+Roles, with N samples of the frame and B of the batch: ``images`` (N, H, W), (N, H, W, channels)
+or, with ``channels_first``, (N, channels, H, W), in the training's own layout and type, for to
+transpose here would cost the training time; ``outputs`` and ``targets`` (N, …); ``sample_steps`` (N,) where they are of several batches;
 ``sample_losses`` (N,); ``batch_outputs`` and ``batch_targets`` (B, …) with ``sample_indices`` (N,)
 where the whole batch is small enough for the relay to compute each sample's loss and compare the
 mean with the batch's.
