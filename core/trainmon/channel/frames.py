@@ -9,10 +9,10 @@ the record: ``slot``, ``arrays`` ({role: [dtype, shape, offset]}), ``channels_fi
 
 Roles, with N samples of the frame and B of the batch: ``images`` (N, H, W), (N, H, W, channels)
 or, with ``channels_first``, (N, channels, H, W), in the training's own layout and type, for to
-transpose here would cost the training time; ``outputs`` and ``targets`` (N, …); ``sample_steps`` (N,) where they are of several batches;
-``sample_losses`` (N,); ``batch_outputs`` and ``batch_targets`` (B, …) with ``sample_indices`` (N,)
-where the whole batch is small enough for the relay to compute each sample's loss and compare the
-mean with the batch's.
+transpose here would cost the training time; ``outputs`` and ``targets`` (N, …); ``sample_steps``
+(N,) where they are of several batches; ``sample_losses`` (N,); ``batch_outputs`` and
+``batch_targets`` (B, …) with ``sample_indices`` (N,) where the whole batch is small enough for
+the relay to compute each sample's loss and compare the mean with the batch's.
 """
 
 from __future__ import annotations
