@@ -20,6 +20,7 @@ __all__ = [
     "ControlSpec",
     "ControlType",
     "EpochEvent",
+    "FrameEvent",
     "FrameRequest",
     "SessionInfo",
 ]
@@ -55,6 +56,25 @@ class FrameRequest:
     """Samples to gather at most; 1 to 16."""
     tile_size: int
     """Edge in pixels to which larger pictures may be strided down; 32 to 512."""
+
+
+@dataclass(frozen=True)
+class FrameEvent:
+    """Samples about to be encoded, as the relay shows them to ``trainmon_render_batch``."""
+
+    global_step: int
+    epoch: int
+    """From 0."""
+    batch_index: int
+    """Within the epoch, from 0."""
+    tile_size: int
+    """Edge of a tile in pixels that viewers want; 32 to 512."""
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    """NumPy arrays by role, N samples each, as :mod:`trainmon.channel.frames` lists them."""
+    texts: Sequence[str] = ()
+    """Samples that are text, N of them."""
+    loss: float | None = None
+    """Unscaled loss of the batch."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,162 @@
+"""The door of a plugin: what it raises is caught here, counted, told once, and hurts no other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import wraps
+from typing import Any
+
+from trainmon.errors import StopTraining
+
+__all__ = ["QUARANTINE_AFTER", "Door", "PluginState", "describe", "guard"]
+
+QUARANTINE_AFTER = 5
+"""Failures of one hook in a row after which its plugin is asked no more."""
+
+_PASSED_ON = (StopTraining, KeyboardInterrupt, SystemExit, GeneratorExit)
+_MAX_ERROR_CHARACTERS = 500
+_MAX_TRACEBACK_CHARACTERS = 8000
+_MAX_FRAMES = 20
+
+_log = logging.getLogger("trainmon.plugins")
+
+
+class PluginState(Enum):
+    """What has become of a plugin."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    """Named by TRAINMON_DISABLE_PLUGINS; not imported."""
+    FAILED = "failed"
+    """Could not be loaded."""
+    INCOMPATIBLE = "incompatible"
+    """Does not fit this trainmon's contract; none of its hooks is called."""
+    QUARANTINED = "quarantined"
+    """Raised too often; none of its hooks is called any more."""
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's type and text in one bounded line; never raises."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - the text is a stranger's code, too
+        text = "(its text cannot be read)"
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name)[:_MAX_ERROR_CHARACTERS]
+
+
+def _trace(error: BaseException) -> str:
+    """Return the end of an error's traceback as text: the error itself would keep arrays alive."""
+    try:
+        kind = type(error)
+        lines = traceback.format_exception(kind, error, error.__traceback__, limit=-_MAX_FRAMES)
+        return "".join(lines)[-_MAX_TRACEBACK_CHARACTERS:]
+    except Exception:  # noqa: BLE001 - formatting asks the error for its text
+        return describe(error)
+
+
+@dataclass
+class HookHealth:
+    """How one implementation fares."""
+
+    hook: str
+    failures: int = 0
+    consecutive: int = 0
+    """Failures since it last answered."""
+    episodes: int = 0
+    """How often it began to fail."""
+
+
+@dataclass
+class Door:
+    """What is known of one plugin in this process."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    state: PluginState = PluginState.ACTIVE
+    failures: int = 0
+    last_error: str = ""
+    traceback: str = ""
+    hooks: dict[str, HookHealth] = field(default_factory=dict)
+    untold: int = 0
+    """Failures that a logging handler failed to take."""
+    on_failure: Callable[[Door], None] | None = None
+    """Called at the first failure of an episode that is told, and at quarantine."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def title(self) -> str:
+        """The plugin for people: its name, and whose it is where that is known."""
+        maker = f"{self.distribution} {self.version}".strip()
+        return f"{self.name} ({maker})" if maker else self.name
+
+    def refuse(self, state: PluginState, error: BaseException) -> None:
+        """Note why the plugin does not run."""
+        self.state = state
+        self.failures += 1
+        self.last_error = describe(error)
+        self.traceback = _trace(error)
+        self._tell("plugin %s does not run: %s", self.title, self.last_error)
+
+    def failed(self, health: HookHealth, error: BaseException) -> None:
+        """Count a failure, tell of it once an episode, close the door after too many."""
+        with self._lock:
+            self.failures += 1
+            health.failures += 1
+            health.consecutive += 1
+            begins = health.consecutive == 1
+            health.episodes += begins
+            ends = health.consecutive >= QUARANTINE_AFTER and self.state is PluginState.ACTIVE
+            if ends:
+                self.state = PluginState.QUARANTINED
+        self.last_error = f"{health.hook}: {describe(error)}"
+        # A plugin that flaps begins an episode every other call: tell of the 1st, 2nd, 4th, 8th…
+        if begins and health.episodes & (health.episodes - 1) == 0:
+            self.traceback = _trace(error)
+            text = "plugin %s raised in %s; caught and counted, all else goes on"
+            self._tell(text, self.title, self.last_error)
+        if ends:
+            text = "plugin %s is quarantined: %d failures of %s in a row"
+            self._tell(text, self.title, health.consecutive, health.hook)
+
+    def _tell(self, text: str, *values: object) -> None:
+        try:
+            _log.warning(text, *values)
+            if self.on_failure is not None:
+                self.on_failure(self)
+        except Exception:  # noqa: BLE001 - a logging handler is a stranger's, too
+            self.untold += 1
+
+
+def guard(door: Door, hook: str, implementation: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an implementation so that it never raises, but for what asks the program to stop.
+
+    The wrapper answers None where the implementation raised or the plugin is quarantined. pluggy
+    finds the argument names through ``__wrapped__``.
+    """
+    health = door.hooks[hook] = HookHealth(hook)
+    active = PluginState.ACTIVE
+
+    @wraps(implementation)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if door.state is not active:
+            return None
+        try:
+            answer = implementation(*args, **kwargs)
+        # Not only Exception: a panic of a Rust extension is none.
+        except BaseException as error:
+            if isinstance(error, _PASSED_ON):
+                raise
+            door.failed(health, error)
+            return None
+        if health.consecutive:
+            health.consecutive = 0
+        return answer
+
+    return guarded

@@ -1,0 +1,259 @@
+"""The plugins of this process: found, checked, guarded. :mod:`trainmon.manager` calls them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pluggy
+
+from trainmon import hookspecs
+from trainmon._contract import read_plugin
+from trainmon._discovery import Found, find_plugins
+from trainmon._failures import FailureRecord, FailureRecords
+from trainmon._guard import Door, PluginState, describe, guard
+from trainmon.config import Settings
+from trainmon.errors import PluginError
+from trainmon.plugin import PROJECT_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["HOOKS", "PluginRegistry", "PluginRow", "Role"]
+
+Role = Literal["trainer", "relay", "monitor", "gateway", "cli"]
+"""Kind of the process a manager works in."""
+
+
+def _specified() -> dict[str, tuple[str, ...]]:
+    manager = pluggy.PluginManager(PROJECT_NAME)
+    manager.add_hookspecs(hookspecs)
+    callers: dict[str, Any] = vars(manager.hook)
+    return {name: tuple(caller.spec.argnames) for name, caller in sorted(callers.items())}
+
+
+HOOKS: Mapping[str, tuple[str, ...]] = _specified()
+"""Every hook by name, with its arguments in order."""
+
+
+@dataclass(frozen=True)
+class PluginRow:
+    """One plugin as ``trainmon plugins`` shows it."""
+
+    name: str
+    distribution: str
+    """Empty for a plugin that no package installed."""
+    version: str
+    state: PluginState
+    hooks: tuple[str, ...]
+    failures: int
+    last_error: str
+    traceback: str
+
+
+class _Proxy:
+    """What pluggy registers in a plugin's place: an object whose attributes are guarded hooks."""
+
+
+class PluginRegistry:
+    """Holds the plugins of one process.
+
+    Args:
+        settings: Says which plugins are disabled.
+        role: Kind of this process. A ``trainer`` writes records only by :meth:`save_failures`, for
+            a disk can be slow.
+        record: Folder in which failures are kept for ``trainmon plugins``; None: nowhere.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, role: Role = "cli", record: Path | None = None
+    ) -> None:
+        self._settings = settings or Settings.from_environment()
+        self._role = role
+        self._records = FailureRecords(record) if record is not None else None
+        self._unsaved: dict[str, Door] = {}
+        self._plugins = pluggy.PluginManager(PROJECT_NAME)
+        self._plugins.add_hookspecs(hookspecs)
+        self._hook = self._plugins.hook
+        self._rows: list[Door] = []
+        self._doors: dict[str, Door] = {}
+        self._considered: set[tuple[str, str]] = set()
+        self._direct: dict[str, dict[str, Callable[..., Any]]] = {}
+        self._lock = threading.RLock()
+
+    # Finding and registering.
+
+    def discover(self) -> None:
+        """Load every installed plugin that is not loaded or disabled; never raises."""
+        with self._lock:
+            # pluggy asks the last registered first: reversed, plugins are asked by name.
+            for found in reversed(find_plugins()):
+                self._consider(found)
+
+    def load(self, name: str) -> bool:
+        """Load one installed plugin and return whether it is active; never raises."""
+        with self._lock:
+            if name not in self._doors:
+                for found in find_plugins():
+                    if found.name == name:
+                        self._consider(found)
+            return self.is_active(name)
+
+    def register(
+        self, plugin: object, name: str, distribution: str = "", version: str = ""
+    ) -> bool:
+        """Take in a plugin that is no entry point: one of trainmon's own, or one of a test.
+
+        Returns:
+            Whether it is active; False: it is disabled.
+
+        Raises:
+            PluginError: The name is taken, or the plugin does not fit the contract.
+        """
+        with self._lock:
+            door = self._open(name, distribution, version)
+            if door.state is PluginState.ACTIVE:
+                self._admit(door, plugin)
+            return door.state is PluginState.ACTIVE
+
+    def rows(self) -> list[PluginRow]:
+        """Return every plugin met so far, by name, those that do not run included."""
+        with self._lock:
+            doors = sorted(self._rows, key=lambda door: door.name)
+        return [
+            PluginRow(
+                name=door.name,
+                distribution=door.distribution,
+                version=door.version,
+                state=door.state,
+                hooks=tuple(sorted(door.hooks)),
+                failures=door.failures,
+                last_error=door.last_error,
+                traceback=door.traceback,
+            )
+            for door in doors
+        ]
+
+    @property
+    def failures(self) -> int:
+        """Failures of all plugins in this process so far."""
+        return sum(door.failures for door in self._rows)
+
+    def is_active(self, name: str) -> bool:
+        """Return whether a plugin of that name runs."""
+        door = self._doors.get(name)
+        return door is not None and door.state is PluginState.ACTIVE
+
+    def implements(self, hook: str) -> bool:
+        """Return whether any plugin implements a hook: if none does, no event need be built."""
+        return bool(getattr(self._hook, hook).get_hookimpls())
+
+    def save_failures(self) -> None:
+        """Write the records that a trainer has held back; never raises."""
+        doors, self._unsaved = self._unsaved, {}
+        if self._records is not None:
+            for door in doors.values():
+                self._records.write(self._record_of(door))
+
+    def _consider(self, found: Found) -> None:
+        """Load what an entry point names, or note why not."""
+        key = (found.name, found.distribution)
+        if key in self._considered:
+            return
+        self._considered.add(key)
+        try:
+            door = self._open(found.name, found.distribution, found.version)
+            if door.state is PluginState.ACTIVE:
+                plugin = self._import(door, found)
+                if plugin is not None:
+                    self._admit(door, plugin)
+        except PluginError:
+            pass  # noted in the plugin's row and told in the log
+
+    def _import(self, door: Door, found: Found) -> object | None:
+        """Return the loaded plugin; None, and noted, where its import raised."""
+        try:
+            plugin: object = found.entry.load()
+        except KeyboardInterrupt:
+            raise
+        # Whatever a stranger's module does at import, sys.exit and panics of extensions included.
+        except BaseException as error:  # noqa: BLE001 - the door of an import; noted in the row
+            door.refuse(PluginState.FAILED, error)
+            return None
+        return plugin
+
+    def _open(self, name: str, distribution: str, version: str) -> Door:
+        """Make a plugin's row.
+
+        Raises:
+            PluginError: The name is taken; noted in the row.
+        """
+        door = Door(name, distribution, version, on_failure=self._failed)
+        self._rows.append(door)
+        taken = self._doors.get(name)
+        if taken is not None:
+            error = PluginError(f"the name {name} is taken by {taken.title}: rename one of them")
+            door.refuse(PluginState.INCOMPATIBLE, error)
+            raise error
+        if name in self._settings.disable_plugins:
+            door.state = PluginState.DISABLED
+        self._doors[name] = door
+        return door
+
+    def _admit(self, door: Door, plugin: object) -> None:
+        """Check a plugin and register guarded stand-ins for its hooks.
+
+        Raises:
+            PluginError: It does not fit; noted in the row.
+        """
+        try:
+            self._register_guarded(door, plugin)
+        # The plugin's attributes and signatures are a stranger's, too.
+        except Exception as error:
+            if self._plugins.has_plugin(door.name):
+                self._plugins.unregister(name=door.name)
+            door.hooks.clear()
+            door.refuse(PluginState.INCOMPATIBLE, error)
+            if isinstance(error, PluginError):
+                raise
+            raise PluginError(describe(error)) from error
+
+    def _register_guarded(self, door: Door, plugin: object) -> None:
+        proxy = _Proxy()
+        for hook, function, options in read_plugin(plugin, frozenset(HOOKS)):
+            stand_in = guard(door, hook, function)
+            # pluggy reads the options from this attribute of what it registers.
+            setattr(stand_in, f"{PROJECT_NAME}_impl", {**options, "specname": None})
+            setattr(proxy, hook, stand_in)
+        self._plugins.register(proxy, door.name)
+        self._direct[door.name] = {hook: self._direct_call(proxy, hook) for hook in door.hooks}
+
+    def _direct_call(self, proxy: object, hook: str) -> Callable[..., Any]:
+        """Return a callable that takes every argument of a hook and passes on those wanted."""
+        implementations: list[pluggy.HookImpl] = getattr(self._hook, hook).get_hookimpls()
+        own = next(item for item in implementations if item.plugin is proxy)
+        wanted = tuple(own.argnames) + tuple(own.kwargnames)
+        function: Callable[..., Any] = own.function
+        if wanted == HOOKS[hook]:
+            return function
+        places = [HOOKS[hook].index(name) for name in wanted]
+        return lambda *values: function(*[values[place] for place in places])
+
+    def _failed(self, door: Door) -> None:
+        self._unsaved[door.name] = door
+        if self._role != "trainer":
+            self.save_failures()
+
+    def _record_of(self, door: Door) -> FailureRecord:
+        return FailureRecord(
+            name=door.name,
+            distribution=door.distribution,
+            version=door.version,
+            state=door.state.value,
+            failures=door.failures,
+            last_error=door.last_error,
+            traceback=door.traceback,
+            role=self._role,
+        )
