@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainmon.errors import ConfigurationError, StopTraining, TrainmonError
     from trainmon.plugin import hookimpl
-    from trainmon.session import Session, start_session
+    from trainmon.session import Session
+    from trainmon.start import start_session
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,7 +31,7 @@ _HOMES = {
     "StopTraining": "trainmon.errors",
     "TrainmonError": "trainmon.errors",
     "hookimpl": "trainmon.plugin",
-    "start_session": "trainmon.session",
+    "start_session": "trainmon.start",
 }
 
 

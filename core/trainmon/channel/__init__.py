@@ -19,6 +19,7 @@ from trainmon.channel.ring import RingReader, RingWriter
 __all__ = [
     "EXIT_FINAL",
     "Channel",
+    "ControlBlock",
     "Kind",
     "Real",
     "RelayChannel",

@@ -61,6 +61,11 @@ class FrameSlots:
         """Give a slot back to the training."""
         self._words[Word.SLOT_0 + slot] = SlotState.FREE
 
+    def free_all(self) -> None:
+        """Give every slot back: the relay that held some is dead."""
+        for slot in range(SLOTS):
+            self.free(slot)
+
     def writer(self, slot: int) -> SlotWriter:
         """Return a writer at the beginning of a slot."""
         start = slot * SLOT_BYTES

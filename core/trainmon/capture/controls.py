@@ -1,0 +1,277 @@
+"""Control points: where a training takes its commands, between two batches, on its own thread.
+
+A control point without a command costs one look at shared memory. A pause waits here; it ends on
+resume, on stop, on Ctrl-C, or when the link to the monitor has been gone too long.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from trainmon.capture.door import log
+from trainmon.channel import Kind, TrainerChannel, Word, unpack
+from trainmon.errors import StopTraining
+from trainmon.events import (
+    ControlCommand,
+    ControlKind,
+    ControlOutcome,
+    ControlSpec,
+    ControlType,
+)
+
+if TYPE_CHECKING:
+    from trainmon.capture.relay_process import RelayProcess
+
+__all__ = ["ControlPoint", "Knob", "command_from", "spec_fields"]
+
+_REMEMBERED = 256
+_WAIT_S = 0.25
+
+
+@dataclass
+class Knob:
+    """A control the user declared in one line."""
+
+    spec: ControlSpec
+    set: Callable[[float], object]
+    get: Callable[[], float] | None = None
+
+    def value(self) -> float | None:
+        """Return the value in force; None where it cannot be read."""
+        return None if self.get is None else float(self.get())
+
+
+def command_from(record: dict[str, Any]) -> ControlCommand:
+    """Return the command of a COMMAND record.
+
+    Raises:
+        ValueError: Its kind is not known here.
+    """
+    known = {field.name for field in fields(ControlCommand)}
+    values = {name: value for name, value in record.items() if name in known}
+    return ControlCommand(**{**values, "kind": ControlKind(values["kind"])})
+
+
+def spec_fields(spec: ControlSpec) -> dict[str, Any]:
+    """Return a ControlSpec as a record holds it."""
+    return {**asdict(spec), "type": spec.type.value}
+
+
+class ControlPoint:
+    """Takes commands from the relay, has them carried out, and reports what became of them.
+
+    Args:
+        channel: Where commands come from.
+        relay: Woken for reports, waited on in a pause.
+        apply: Asks the session's adapter; None: not its affair.
+        report: Writes a record.
+        next_step: Returns the global step that the next batch will end.
+        orphan_timeout_s: How long a pause outlives the link.
+    """
+
+    def __init__(
+        self,
+        channel: TrainerChannel,
+        relay: RelayProcess,
+        apply: Callable[[ControlCommand], ControlOutcome | None],
+        report: Callable[[Kind, dict[str, Any]], None],
+        next_step: Callable[[], int],
+        orphan_timeout_s: float,
+    ) -> None:
+        self._commands = channel.commands
+        self._words = channel.block.words
+        self._relay = relay
+        self._apply = apply
+        self._report = report
+        self._next_step = next_step
+        self._orphan_timeout_s = orphan_timeout_s
+        self._seen = 0
+        self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._unread: list[tuple[int, dict[str, Any], Callable[[], float | None]]] = []
+        self.knobs: dict[str, Knob] = {}
+        self.paused_by = ""
+        self.stop: ControlCommand | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the training waits here."""
+        return bool(self._words[Word.PAUSED])
+
+    def visit(self) -> None:
+        """Carry out what has come; wait while paused.
+
+        Raises:
+            StopTraining: Someone asked the run to stop.
+        """
+        if self._unread:
+            self._read_back()
+        if self._words[Word.COMMANDS] != self._seen:
+            self._take()
+        if self._words[Word.PAUSED]:
+            self._wait()
+        if self.stop is not None:
+            raise StopTraining(self.stop.command_id, self.stop.issued_by)
+
+    def leave_pause(self) -> None:
+        """Note that a pause was left by force: Ctrl-C, or the end of the session."""
+        self._words[Word.PAUSED] = 0
+
+    def _wait(self) -> None:
+        try:
+            while self._words[Word.PAUSED] and self.stop is None:
+                self._relay.wait(_WAIT_S)
+                self._relay.check(time.monotonic_ns())
+                if self._words[Word.COMMANDS] != self._seen:
+                    self._take()
+                self._leave_if_orphaned()
+        finally:
+            if self._words[Word.PAUSED]:
+                self._words[Word.PAUSED] = 0
+                self._status("STOPPING" if self.stop else "RUNNING")
+
+    def _leave_if_orphaned(self) -> None:
+        lost_ns = self._words[Word.LINK_LOST_NS]
+        lost_s = (time.monotonic_ns() - lost_ns) / 1e9 if lost_ns else 0.0
+        if lost_s > self._orphan_timeout_s:
+            message = (
+                f"the pause ended by itself: the monitor has been away for {lost_s:.0f} s "
+                f"(TRAINMON_PAUSE_ORPHAN_TIMEOUT is {self._orphan_timeout_s:g})"
+            )
+            log.warning("trainmon: %s", message)
+            self._words[Word.PAUSED] = 0
+            self._status("RUNNING", message)
+
+    def _take(self) -> None:
+        self._seen = self._words[Word.COMMANDS]
+        while (payload := self._commands.read()) is not None:
+            self._commands.release()
+            kind, record = unpack(payload)
+            if kind is Kind.COMMAND and isinstance(record, dict):
+                self._handle(command_from(record))
+
+    def _handle(self, command: ControlCommand) -> None:
+        known = self._results.get(command.command_id)
+        if known is not None:  # sent again after a link or a relay was lost: never done twice
+            self._report(Kind.RESULT, known)
+            return
+        if command.expires_at_s is not None and time.monotonic() > command.expires_at_s:
+            self._finish(command, "EXPIRED", ControlOutcome(False, "its time to live had passed"))
+            return
+        try:
+            outcome = self._carry_out(command)
+        except Exception as error:  # noqa: BLE001 - a stranger's control: the reason goes on record
+            outcome = ControlOutcome(False, f"{type(error).__name__}: {error}")
+        self._finish(command, "APPLIED" if outcome.applied else "REJECTED", outcome)
+
+    def _carry_out(self, command: ControlCommand) -> ControlOutcome:
+        if command.kind is ControlKind.PAUSE:
+            return self._pause(command)
+        if command.kind is ControlKind.RESUME:
+            return self._resume()
+        knob = self.knobs.get(command.name or command.kind.value)
+        if knob is not None:
+            return _turn(knob, command.value)
+        outcome = self._apply(command)
+        if outcome is not None:
+            return outcome
+        if command.kind is ControlKind.STOP:
+            self.stop = command
+            self._status("STOPPING", f"stop asked for by {command.issued_by or 'a viewer'}")
+            return ControlOutcome(applied=True)
+        offered = ", ".join(sorted(self.knobs)) or "none"
+        return ControlOutcome(
+            False, f"unknown control {command.name or command.kind.value!r}; declared: {offered}"
+        )
+
+    def _pause(self, command: ControlCommand) -> ControlOutcome:
+        if self.stop is not None:
+            return ControlOutcome(False, "the training is stopping")
+        if self._words[Word.PAUSED]:
+            return ControlOutcome(True, f"already paused by {self.paused_by or 'a viewer'}")
+        self.paused_by = command.issued_by
+        self._words[Word.PAUSED] = 1
+        self._status("PAUSED", f"paused by {command.issued_by or 'a viewer'}")
+        return ControlOutcome(applied=True)
+
+    def _resume(self) -> ControlOutcome:
+        if not self._words[Word.PAUSED]:
+            return ControlOutcome(False, "the training is not paused")
+        self._words[Word.PAUSED] = 0
+        self._status("RUNNING")
+        return ControlOutcome(applied=True)
+
+    def _finish(self, command: ControlCommand, state: str, outcome: ControlOutcome) -> None:
+        result = {
+            "command_id": command.command_id,
+            "state": state,
+            "applied_at_step": self._next_step() if state == "APPLIED" else None,
+            "previous_value": outcome.previous_value,
+            "applied_value": outcome.applied_value,
+            "message": outcome.message,
+            "time_ms": time.time() * 1e3,
+        }
+        self._remember(result)
+        if outcome.applied and outcome.read_back is not None:
+            self._unread.append((self._next_step(), result, outcome.read_back))
+
+    def _remember(self, result: dict[str, Any]) -> None:
+        self._results[result["command_id"]] = result
+        while len(self._results) > _REMEMBERED:
+            self._results.popitem(last=False)
+        self._report(Kind.RESULT, result)
+
+    def _read_back(self) -> None:
+        """Report the values in force now that a step was made with them."""
+        steps = self._next_step()
+        waiting, self._unread = self._unread, []
+        for since, result, read in waiting:
+            if since >= steps:
+                self._unread.append((since, result, read))
+            else:
+                effective = {**result, "effective_value": read(), "time_ms": time.time() * 1e3}
+                self._remember(effective)
+
+    def _status(self, status: str, message: str = "") -> None:
+        fields = {
+            "status": status,
+            "message": message,
+            "time_ms": time.time() * 1e3,
+            "global_step": self._next_step() - 1 if self._next_step() else None,
+        }
+        self._report(Kind.STATUS, fields)
+
+
+def _turn(knob: Knob, value: float | None) -> ControlOutcome:
+    """Set a declared control, checked against what it declared."""
+    spec = knob.spec
+    if spec.unavailable_reason:
+        return ControlOutcome(False, spec.unavailable_reason)
+    if spec.type is ControlType.TRIGGER:
+        knob.set(0.0)
+        return ControlOutcome(applied=True)
+    problem = _problem(spec, value)
+    if problem or value is None:
+        return ControlOutcome(False, problem or f"{spec.name} needs a value")
+    previous = knob.value()
+    knob.set(value)
+    knob.spec = replace(spec, current_value=value)
+    return ControlOutcome(True, "", previous, value, knob.value if knob.get else None)
+
+
+def _problem(spec: ControlSpec, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return f"{spec.name} cannot be {value}: expected a finite number"
+    low = 0.0 if spec.type in (ControlType.BOOLEAN, ControlType.CHOICE) else spec.minimum
+    high = {ControlType.BOOLEAN: 1.0, ControlType.CHOICE: len(spec.choices) - 1.0}.get(
+        spec.type, spec.maximum
+    )
+    if (low is not None and value < low) or (high is not None and value > high):
+        return f"{spec.name} cannot be {value:g}: its range is {low} to {high}"
+    if spec.type is not ControlType.NUMBER and value != int(value):
+        return f"{spec.name} cannot be {value:g}: expected a whole number"
+    return ""

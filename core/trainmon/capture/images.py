@@ -1,0 +1,77 @@
+"""How pictures lie in an array, and how few of their pixels are enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ImageLayout", "image_layout", "stride_for"]
+
+_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """Shape of a batch of pictures."""
+
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    channels: int | None
+    """None: the array has no such axis, the pictures are grey."""
+    channels_first: bool
+
+    def sample_shape(self, stride: int) -> tuple[int, ...]:
+        """Return the shape of one picture of which every ``stride``-th pixel is taken."""
+        height, width = -(-self.height // stride), -(-self.width // stride)
+        if self.channels is None:
+            return (height, width)
+        if self.channels_first:
+            return (self.channels, height, width)
+        return (height, width, self.channels)
+
+    def sample_index(self, stride: int) -> tuple[slice, ...]:
+        """Return the index that takes every ``stride``-th pixel of one picture."""
+        pixels = slice(None, None, stride)
+        if self.channels is None:
+            return (pixels, pixels)
+        whole = slice(None)
+        return (whole, pixels, pixels) if self.channels_first else (pixels, pixels, whole)
+
+
+def image_layout(shape: tuple[int, ...]) -> ImageLayout:
+    """Tell how pictures lie in an array of this shape.
+
+    (B, H, W) is grey. With four axes the one of size 1, 3 or 4 holds the channels; where both
+    could, the last one, unless only the other reading gives pictures more than 4 pixels wide.
+
+    Raises:
+        ValueError: It is no batch of pictures.
+    """
+    if len(shape) == 3:
+        return ImageLayout(shape[1], shape[2], None, channels_first=False)
+    if len(shape) == 4:
+        last, first = shape[3] in _CHANNELS, shape[1] in _CHANNELS
+        if last and not (first and shape[2] > 4 and shape[3] == shape[1] == 1):
+            return ImageLayout(shape[1], shape[2], shape[3], channels_first=False)
+        if first:
+            return ImageLayout(shape[2], shape[3], shape[1], channels_first=True)
+    raise ValueError(
+        f"images of shape {tuple(shape)}; expected (batch, height, width), with 1, 3 or 4 "
+        "channels as the second or the last axis"
+    )
+
+
+def stride_for(layout: ImageLayout, tile_size: int, bytes_per_value: int, room: int) -> int:
+    """Return the stride at which a picture's longer edge stays at least ``tile_size``.
+
+    Larger where so many pixels would not fit into ``room`` bytes.
+    """
+    stride = max(1, max(layout.height, layout.width) // tile_size)
+    while True:
+        values = 1
+        for edge in layout.sample_shape(stride):
+            values *= edge
+        if values * bytes_per_value <= room:
+            return stride
+        stride += 1

@@ -1,0 +1,149 @@
+"""Changing a learning rate so that it stays changed.
+
+Setting ``lr`` is undone at the next step by most schedules, which compute it from bases they
+keep. So the whole schedule is scaled: ``lr`` and every base, peak and floor it is made of, in the
+parameter groups and in the schedulers, nested ones too. The schedule's shape is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainmon.capture.arrays import on_device
+
+__all__ = ["LearningRates", "RefusedError"]
+
+_GROUP_KEYS = ("lr", "initial_lr", "max_lr", "min_lr")
+_SCHEDULER_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
+_SCHEDULER_NUMBERS = ("eta_min",)
+_PLAIN_NAMES = ("learning_rate", "lr")
+
+
+class RefusedError(Exception):
+    """The change cannot be made; the text says why and what would help."""
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """The learning rates of a loop of one's own.
+
+    Args:
+        optimizers: With ``param_groups`` as in Torch, or a plain ``learning_rate`` or ``lr``.
+        schedulers: As in Torch; they may hold others.
+    """
+
+    optimizers: Sequence[Any]
+    schedulers: Sequence[Any]
+
+    def base(self, optimizer_index: int | None = None, group: int | None = None) -> float | None:
+        """Return the base learning rate of the first group meant; None where there is none."""
+        return self._first(("initial_lr", "lr"), optimizer_index, group)
+
+    def effective(
+        self, optimizer_index: int | None = None, group: int | None = None
+    ) -> float | None:
+        """Return the rate in force in the first group meant; None where there is none."""
+        return self._first(("lr",), optimizer_index, group)
+
+    def scale(self, factor: float, optimizer_index: int | None, group: int | None) -> None:
+        """Multiply the schedule of every group meant.
+
+        Raises:
+            RefusedError: There is nothing to scale, or a schedule is at work that was not given.
+        """
+        optimizers = self._chosen(optimizer_index)
+        if self.base(optimizer_index, group) is None:
+            raise RefusedError("no such optimizer or parameter group is known at the control point")
+        for optimizer in optimizers:
+            self._check_schedule_known(optimizer)
+        for optimizer in optimizers:
+            self._scale_optimizer(optimizer, factor, group)
+
+    def _first(
+        self, keys: Sequence[str], optimizer_index: int | None, group: int | None
+    ) -> float | None:
+        for optimizer in self._chosen(optimizer_index):
+            for parameters in _groups(optimizer, group):
+                value = next(parameters[key] for key in keys if key in parameters)
+                # One on an accelerator is not read: that would wait for the device.
+                return None if on_device(value) else float(value)
+            name = _plain_name(optimizer)
+            if name is not None:
+                return float(getattr(optimizer, name))
+        return None
+
+    def _chosen(self, index: int | None) -> list[Any]:
+        if index is None:
+            return list(self.optimizers)
+        return [self.optimizers[index]] if index < len(self.optimizers) else []
+
+    def _schedulers_of(self, optimizer: Any) -> list[Any]:
+        return [each for each in _flattened(self.schedulers) if _drives(each, optimizer)]
+
+    def _check_schedule_known(self, optimizer: Any) -> None:
+        scheduled = any("initial_lr" in each for each in _groups(optimizer, None))
+        if scheduled and not self._schedulers_of(optimizer):
+            raise RefusedError(
+                "a scheduler drives this optimizer, but the control point does not know it and it "
+                "would undo the change: pass it, session.control_point(optimizer, "
+                "scheduler=scheduler)"
+            )
+
+    def _scale_optimizer(self, optimizer: Any, factor: float, group: int | None) -> None:
+        name = None if hasattr(optimizer, "param_groups") else _plain_name(optimizer)
+        if name is not None:
+            setattr(optimizer, name, float(getattr(optimizer, name)) * factor)
+            return
+        for parameters in _groups(optimizer, group):
+            for key in _GROUP_KEYS:
+                if parameters.get(key) is not None:
+                    parameters[key] = _scaled(parameters[key], factor)
+        for scheduler in self._schedulers_of(optimizer):
+            _scale_scheduler(scheduler, factor, group)
+
+
+def _groups(optimizer: Any, group: int | None) -> list[dict[str, Any]]:
+    groups = list(getattr(optimizer, "param_groups", ()))
+    if group is None:
+        return groups
+    return [groups[group]] if group < len(groups) else []
+
+
+def _plain_name(optimizer: Any) -> str | None:
+    for name in _PLAIN_NAMES:
+        if isinstance(getattr(optimizer, name, None), (int, float)):
+            return name
+    return None
+
+
+def _flattened(schedulers: Sequence[Any]) -> Iterator[Any]:
+    for scheduler in schedulers:
+        yield scheduler
+        # SequentialLR and ChainedScheduler keep theirs here.
+        yield from _flattened(getattr(scheduler, "_schedulers", ()))
+
+
+def _drives(scheduler: Any, optimizer: Any) -> bool:
+    return getattr(scheduler, "optimizer", None) is optimizer
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if hasattr(value, "mul_"):  # a tensor: compiled and capturable optimizers hold on to it
+        return value.mul_(factor)
+    return value * factor
+
+
+def _scale_scheduler(scheduler: Any, factor: float, group: int | None) -> None:
+    for name in _SCHEDULER_LISTS:
+        values = getattr(scheduler, name, None)
+        if isinstance(values, list):
+            for index in range(len(values)):
+                if group is None or index == group:
+                    # Never in place: ``_last_lr`` may hold the very tensors of the groups.
+                    values[index] = values[index] * factor
+    for name in _SCHEDULER_NUMBERS:
+        # One number for all groups: scaled only when all are.
+        if group is None and isinstance(getattr(scheduler, name, None), (int, float)):
+            setattr(scheduler, name, getattr(scheduler, name) * factor)

@@ -1,0 +1,101 @@
+"""Describing a run from what its training gave and what this process can see."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainmon.errors import ConfigurationError
+from trainmon.events import SessionInfo
+
+__all__ = ["check_normalization", "describe_run"]
+
+#: What a loop of one's own is most likely built on, the most telling first.
+_FRAMEWORKS = ("torch", "jax", "tensorflow", "numpy")
+
+
+def describe_run(
+    *,
+    name: str,
+    class_names: Sequence[str],
+    total_epochs: int | None,
+    batches_per_epoch: int | None,
+    hyperparameters: Mapping[str, Any] | None,
+    framework: str,
+    framework_version: str,
+    run_key: str,
+    rank: int,
+    world_size: int,
+) -> SessionInfo:
+    """Return what the run is.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+    """
+    if isinstance(class_names, str):
+        raise ConfigurationError("class_names", class_names, "a sequence of names")
+    for setting, value in (
+        ("total_epochs", total_epochs),
+        ("batches_per_epoch", batches_per_epoch),
+    ):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigurationError(setting, value, "a whole number from 1, or None")
+    if not 0 <= rank < world_size:
+        raise ConfigurationError(
+            "rank", rank, f"from 0 to world_size - 1, which is {world_size - 1}"
+        )
+    if not framework:
+        framework, framework_version = _guess_framework()
+    return SessionInfo(
+        run_key=run_key or uuid.uuid4().hex,
+        producer_id=uuid.uuid4().hex,
+        session_name=str(name) or _script_name(),
+        framework=framework,
+        framework_version=framework_version,
+        class_names=tuple(str(each) for each in class_names),
+        total_epochs=total_epochs,
+        batches_per_epoch=batches_per_epoch,
+        hyperparameters={str(key): str(value) for key, value in (hyperparameters or {}).items()},
+        hostname=socket.gethostname(),
+        pid=os.getpid(),
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def check_normalization(
+    given: Mapping[str, Sequence[float]] | None,
+) -> dict[str, list[float]] | None:
+    """Return mean and standard deviation as plain numbers.
+
+    Raises:
+        ConfigurationError: Not of that form, or a deviation is not greater than 0.
+    """
+    if given is None:
+        return None
+    expected = "{'mean': [...], 'std': [...]} with one number per channel, each std above 0"
+    try:
+        mean = [float(value) for value in given["mean"]]
+        std = [float(value) for value in given["std"]]
+    except (KeyError, TypeError, ValueError):
+        raise ConfigurationError("normalization", given, expected) from None
+    if len(mean) != len(std) or not mean or not all(value > 0 for value in std):
+        raise ConfigurationError("normalization", given, expected)
+    return {"mean": mean, "std": std}
+
+
+def _guess_framework() -> tuple[str, str]:
+    for name in _FRAMEWORKS:
+        module = sys.modules.get(name)
+        if module is not None:
+            return name, str(getattr(module, "__version__", ""))
+    return "", ""
+
+
+def _script_name() -> str:
+    script = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119 - may be no path
+    return script.removesuffix(".py") or "training"

@@ -1,0 +1,469 @@
+"""A run as its training sees it. Made by :func:`trainmon.start_session`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from trainmon.capture import bare
+from trainmon.capture.controls import ControlPoint, Knob
+from trainmon.capture.details import details, merge
+from trainmon.capture.door import FailureLog, guarded, log
+from trainmon.capture.lifecycle import ending_of, forget, watch
+from trainmon.capture.relay_process import RelayProcess
+from trainmon.capture.steps import StepRecorder
+from trainmon.channel import Kind, TrainerChannel, Word, pack_json
+from trainmon.events import (
+    ControlCommand,
+    ControlOutcome,
+    ControlSpec,
+    ControlType,
+    EpochEvent,
+    FrameRequest,
+    SessionInfo,
+)
+
+if TYPE_CHECKING:
+    from trainmon.config import Settings
+    from trainmon.manager import PluginManager
+
+__all__ = ["Session"]
+
+_EXIT_POLL_S = 0.05
+
+
+class Session:
+    """One run in one process. Made by :func:`start_session`; use it as a context manager.
+
+    No method raises into the training, but for :meth:`control_point`, which raises StopTraining
+    when someone asked the run to stop, and which ``with session`` swallows.
+
+    Args:
+        info: What the run is.
+        settings: Validated settings.
+        normalization: ``mean`` and ``std`` per channel of pixels from 0 to 1; None: unknown.
+        adapter: Name of the plugin that feeds this session.
+        manager: Where that plugin is.
+    """
+
+    def __init__(
+        self,
+        info: SessionInfo,
+        settings: Settings,
+        normalization: Mapping[str, Sequence[float]] | None,
+        adapter: str,
+        manager: PluginManager,
+    ) -> None:
+        self.info = info
+        self.adapter = adapter
+        self.control_context: Any = None
+        """What the loop gave to its last control point; the adapter reads it."""
+        self._settings = settings
+        self._manager = manager
+        self._channel = TrainerChannel.create(settings.buffer_bytes)
+        self._words = self._channel.block.words
+        self._failures = FailureLog(self._words)
+        self._details: dict[str, Any] = {}
+        self._status = "STARTING"
+        self._closed = False
+        self._last_counts: dict[str, int] = {}
+        self._relay = RelayProcess(self._channel, settings, self._hello)
+        self._steps = StepRecorder(
+            self._channel,
+            self._relay,
+            settings,
+            normalization,
+            lambda raw: manager.collect_batch(adapter, self, raw),
+            lambda name, error: self.failed(f"batch_end({name}=...)", error),
+        )
+        self._controls = ControlPoint(
+            self._channel,
+            self._relay,
+            self._apply,
+            self._event,
+            lambda: self._steps.global_step,
+            settings.pause_orphan_timeout_s,
+        )
+
+    # What adapters and people read.
+
+    @property
+    def global_step(self) -> int:
+        """The step the next batch will end: batches since the run began, from 0."""
+        return self._steps.global_step
+
+    @property
+    def batch_index(self) -> int:
+        """The next batch within the epoch, from 0."""
+        return self._steps.batch_index
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 0."""
+        return self._steps.epoch
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended here."""
+        return self._closed
+
+    @property
+    def paused(self) -> bool:
+        """Whether the training waits at a control point."""
+        return not self._closed and self._controls.paused
+
+    @property
+    def relay_pid(self) -> int | None:
+        """Process id of the relay; None while there is none."""
+        return self._relay.pid
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was refused, thinned or failed so far, and bytes of pictures copied."""
+        if self._closed:
+            return dict(self._last_counts)
+        return {
+            "steps": self._words[Word.STEPS],
+            "refused_scalars": self._words[Word.REFUSED_SCALARS],
+            "refused_events": self._words[Word.REFUSED_EVENTS],
+            "thinned_pictures": self._words[Word.THINNED_PICTURES],
+            "failures": self._words[Word.ADAPTER_FAILURES],
+            "bytes_copied": self._words[Word.BYTES_COPIED],
+            "relay_restarts": self._relay.restarts,
+        }
+
+    # The loop.
+
+    @guarded
+    def begin_step(self) -> FrameRequest | None:
+        """Return what is wanted of the step that begins, or None; the same until it ends.
+
+        For adapters that must capture before the batch ends; ``batch_end`` asks by itself.
+        """
+        return None if self._closed else self._steps.begin()
+
+    @guarded
+    def batch_end(
+        self,
+        *,
+        images: Any = None,
+        outputs: Any = None,
+        targets: Any = None,
+        loss: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        sample_losses: Any = None,
+        texts: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        optimizer_step: int | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Tell that a batch has ended. Every argument is optional and only read.
+
+        Args:
+            images: (B, H, W), (B, H, W, C) or (B, C, H, W); uint8 or float.
+            outputs: Logits or probabilities, (B, classes); or values, (B,).
+            targets: Class indices, (B,); one-hot or multi-hot, (B, classes); or values.
+            loss: Unscaled loss of the batch. NaN and infinities are values.
+            metrics: Further scalars by name.
+            sample_losses: Loss of each sample, (B,).
+            texts: Samples that are text.
+            batch_size: Samples in the batch; unset: the length of the arrays.
+            optimizer_step: The framework's own count.
+            learning_rate: Rate in force; unset: read from what ``control_point`` was given.
+        """
+        raw = {
+            "images": images,
+            "outputs": outputs,
+            "targets": targets,
+            "sample_losses": sample_losses,
+            "texts": texts,
+            "batch_size": batch_size,
+        }
+        if learning_rate is None:
+            learning_rate = bare.rate_in_force(self.control_context)
+        if learning_rate is not None:
+            metrics = {"learning_rate": learning_rate, **(metrics or {})}
+        self.step_ended(raw, loss=loss, metrics=metrics, optimizer_step=optimizer_step)
+
+    @guarded
+    def step_ended(
+        self,
+        raw: Any,
+        *,
+        loss: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        optimizer_step: int | None = None,
+    ) -> None:
+        """Tell that a batch has ended, as adapters do.
+
+        Args:
+            raw: What the adapter captured; handed back to its ``trainmon_collect_batch``, and
+                only when a picture is due.
+            loss: Unscaled loss of the batch.
+            metrics: Further scalars by name.
+            optimizer_step: The framework's own count.
+        """
+        if self._closed:
+            return
+        self._steps.end(raw, loss, metrics, optimizer_step)
+        if self._status == "STARTING":
+            self._status = "RUNNING"  # the relay tells it with the first step
+            self._relay.wake()
+
+    @guarded
+    def epoch_end(
+        self,
+        *,
+        average_loss: Any = None,
+        average_accuracy: Any = None,
+        validation_loss: Any = None,
+        validation_accuracy: Any = None,
+        learning_rate: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell that an epoch has ended. Every argument is optional.
+
+        Args:
+            average_loss: Mean training loss; unset: the mean of the batch losses that were told.
+            average_accuracy: Training accuracy, 0 to 1.
+            validation_loss: Loss on the validation set.
+            validation_accuracy: Accuracy on the validation set, 0 to 1.
+            learning_rate: At the end of the epoch; unset: read as in ``batch_end``.
+            metrics: Further scalars by name.
+        """
+        if learning_rate is None:
+            learning_rate = bare.rate_in_force(self.control_context)
+        given = {
+            "average_loss": average_loss,
+            "average_accuracy": average_accuracy,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy,
+            "learning_rate": learning_rate,
+        }
+        told = {name: value for name, value in given.items() if value is not None}
+        numbers = self._steps.numbers(told)
+        self.epoch_ended(EpochEvent(**numbers, metrics=self._steps.numbers(metrics or {})))
+
+    @guarded
+    def epoch_ended(self, raw: Any) -> None:
+        """Tell that an epoch has ended, as adapters do; ``raw`` is what they captured."""
+        if self._closed:
+            return
+        event = self._manager.collect_epoch(self.adapter, self, raw) or EpochEvent()
+        self._event(Kind.EPOCH, self._steps.end_epoch(event))
+
+    def control_point(self, *optimizers: Any, scheduler: Any = None) -> None:
+        """Take commands: change what is asked for, wait while paused.
+
+        Args:
+            optimizers: Whose learning rate may be changed.
+            scheduler: What drives their rates: one, or a sequence.
+
+        Raises:
+            StopTraining: Someone asked the run to stop.
+        """
+        schedulers = scheduler if isinstance(scheduler, (list, tuple)) else (scheduler,)
+        known = tuple(each for each in schedulers if each is not None)
+        self.visit_control_point(bare.LoopContext(optimizers, known))
+
+    @guarded
+    def visit_control_point(self, context: Any) -> None:
+        """Take commands, as adapters do; they find ``context`` as ``control_context``.
+
+        Raises:
+            StopTraining: Someone asked the run to stop.
+        """
+        if self._closed:
+            return
+        if self.control_context is None or context != self.control_context:
+            self.control_context = context
+            self._declare(context)
+        self._controls.visit()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Show the run as evaluating while the block runs."""
+        self.status("EVALUATING")
+        try:
+            yield
+        finally:
+            self.status("RUNNING")
+
+    # What becomes known, and knobs.
+
+    @guarded
+    def add_control(
+        self,
+        /,
+        name: str,
+        set: Callable[[Any], object],  # noqa: A002 - reads as what it is: get and set
+        get: Callable[[], Any] | None = None,
+        *,
+        type: ControlType | str = ControlType.NUMBER,  # noqa: A002 - the wire's name for it
+        **spec: Any,
+    ) -> None:
+        """Offer a knob on the page.
+
+        Args:
+            name: By which it is known; ``save_checkpoint`` and ``evaluate`` become those buttons.
+            set: Called at a control point, on the training's thread, with the new value.
+            get: Returns the value in force.
+            type: Kind of value.
+            spec: Further fields of :class:`trainmon.events.ControlSpec`.
+        """
+        kind = ControlType(type) if isinstance(type, str) else type
+        if name in ("save_checkpoint", "evaluate"):
+            kind = ControlType.TRIGGER
+        current = float(get()) if get is not None else None
+        title = spec.pop("title", name.replace("_", " ").capitalize())
+        declared = ControlSpec(name=name, title=title, type=kind, current_value=current, **spec)
+        self._controls.knobs[name] = Knob(declared, set, get)
+        self.describe(controls=[declared])
+
+    @guarded
+    def describe(
+        self,
+        *,
+        class_names: Sequence[str] | None = None,
+        total_epochs: int | None = None,
+        batches_per_epoch: int | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        controls: Sequence[ControlSpec] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Tell what became known of the run only after it was registered."""
+        if self._closed:
+            return
+        news = details(
+            class_names=class_names,
+            total_epochs=total_epochs,
+            batches_per_epoch=batches_per_epoch,
+            hyperparameters=hyperparameters,
+            controls=controls,
+            notes=notes,
+        )
+        merge(self._details, news)
+        self._event(Kind.DETAILS, news)
+
+    @guarded
+    def status(self, status: str, message: str = "") -> None:
+        """Show another TrainingStatus, by its name without the prefix."""
+        if self._closed:
+            return
+        self._status = status
+        self._event(Kind.STATUS, self._status_fields(status, message))
+
+    @guarded
+    def resume_at(self, global_step: int, epoch: int, *, attempt: int | None = None) -> None:
+        """Continue the counts of a run that was resumed from a checkpoint.
+
+        Steps that were trained before belong to a later attempt from now on.
+        """
+        self._steps.resume_at(global_step, epoch, attempt)
+
+    # The end.
+
+    def close(self, status: str = "COMPLETED", message: str = "") -> None:
+        """End the session; idempotent, never raises, waits at most TRAINMON_EXIT_TIMEOUT."""
+        if self._closed:
+            return
+        self._close(status, message)
+        self._last_counts = self.counts
+        self._closed = True
+        forget(self)
+        self._relay.let_go()
+        self._channel.memory.close()
+
+    @guarded
+    def _close(self, status: str, message: str) -> None:
+        self._controls.leave_pause()
+        deadline = time.monotonic() + self._settings.exit_timeout_s
+        record = pack_json(Kind.CLOSE, self._status_fields(status, message))
+        while not self._channel.records.write(record) and time.monotonic() < deadline:
+            self._relay.wait(_EXIT_POLL_S)
+        self._status = status
+        self._relay.check(time.monotonic_ns() + 10**9)
+        self._relay.join(max(0.0, deadline - time.monotonic()))
+        self._relay.wake()
+        while self._words[Word.DELIVERED] == 0 and time.monotonic() < deadline:
+            lost_ns = self._words[Word.LINK_LOST_NS]
+            if lost_ns and time.monotonic_ns() - lost_ns > 1_000_000_000:
+                return  # the monitor is away: the relay goes on alone
+            self._relay.wait(_EXIT_POLL_S)
+
+    def abandon(self) -> None:
+        """Close the descriptors and do no more: this is a forked child's copy."""
+        self._last_counts = self.counts
+        self._closed = True
+        self._relay.let_go()
+        self._channel.memory.close()
+
+    def __enter__(self) -> Session:  # noqa: PYI034 - Self is not in typing before 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        status, message = ending_of(error)
+        self.close(status, message)
+        return status == "STOPPED" and not isinstance(error, KeyboardInterrupt)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        """Count what went wrong in here; log it and show it on the page the first time."""
+        if self._closed:
+            return
+        text = self._failures.add(where, error)
+        if text is not None:
+            merge(self._details, {"notes": [text]})
+            self._event(Kind.DETAILS, {"notes": [text]})
+
+    # Inside.
+
+    def start(self) -> None:
+        """Start the relay; without one the training goes on unseen."""
+        try:
+            self._relay.start()
+        except OSError as error:
+            log.warning("trainmon: could not start the relay: %s; training goes on", error)
+        watch(self)
+
+    def _hello(self) -> dict[str, Any]:
+        info = {name: getattr(self.info, name) for name in SessionInfo.__dataclass_fields__}
+        info["hyperparameters"] = dict(self.info.hyperparameters)
+        return {
+            "info": info,
+            "details": self._details,
+            "status": self._status,
+            "message": "",
+            "adapter": self.adapter,
+        }
+
+    def _event(self, kind: Kind, fields: Mapping[str, Any]) -> None:
+        """Write a record that has reserved room, and wake the relay."""
+        if kind is Kind.STATUS:
+            self._status = fields["status"]
+        if not self._channel.records.write(pack_json(kind, fields)):
+            self._words[Word.REFUSED_EVENTS] += 1
+        self._relay.wake()
+
+    def _status_fields(self, status: str, message: str) -> dict[str, Any]:
+        return {
+            "status": status,
+            "message": message,
+            "time_ms": time.time() * 1e3,
+            "global_step": self._steps.newest_step,
+        }
+
+    def _declare(self, context: Any) -> None:
+        controls = self._manager.declare_controls(self.adapter, self, context)
+        if controls:
+            self.describe(controls=controls)
+
+    def _apply(self, command: ControlCommand) -> ControlOutcome | None:
+        return self._manager.apply_control(self.adapter, self, command)

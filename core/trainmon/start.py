@@ -1,0 +1,94 @@
+"""Starting a session: what the user gave is checked here, and only here may it raise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from trainmon.capture import bare
+from trainmon.capture.registration import check_normalization, describe_run
+from trainmon.config import Settings
+from trainmon.errors import ConfigurationError, PluginError
+from trainmon.manager import PluginManager, get_manager
+from trainmon.session import Session
+
+__all__ = ["start_session"]
+
+
+def _manager_with(adapter: str) -> PluginManager:
+    """Return this process' plugins with the adapter among them.
+
+    Raises:
+        ConfigurationError: There is no such adapter, or it is disabled or broken.
+    """
+    manager = get_manager("trainer")
+    if adapter == bare.NAME and not manager.is_active(adapter):
+        with suppress(PluginError):  # disabled by the user: told below
+            manager.register(bare.BareLoop(), bare.NAME)
+    if not manager.load(adapter):
+        expected = "the name of an installed, working plugin (see `trainmon plugins`)"
+        raise ConfigurationError("adapter", adapter, expected)
+    return manager
+
+
+def start_session(
+    name: str = "",
+    *,
+    monitor: str | None = None,
+    class_names: Sequence[str] = (),
+    total_epochs: int | None = None,
+    batches_per_epoch: int | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    normalization: Mapping[str, Sequence[float]] | None = None,
+    framework: str = "",
+    framework_version: str = "",
+    run_key: str | None = None,
+    adapter: str = bare.NAME,
+    rank: int = 0,
+    world_size: int = 1,
+    settings: Settings | None = None,
+) -> Session:
+    """Start showing a run.
+
+    Args:
+        name: For people.
+        monitor: ``host:port``; unset: TRAINMON_MONITOR, else 127.0.0.1:50051. It need not be up.
+        class_names: Name of each class, by index.
+        total_epochs: Epochs the run will train.
+        batches_per_epoch: Training batches per epoch.
+        hyperparameters: Settings of the run, for people.
+        normalization: ``{"mean": [...], "std": [...]}`` by which the images were normalised, per
+            channel, of pixels from 0 to 1; it is undone for showing.
+        framework: For people; unset: guessed from what is loaded.
+        framework_version: For people.
+        run_key: Processes that give the same one share the session; unset: TRAINMON_RUN_KEY.
+        adapter: The plugin that feeds the session.
+        rank: Of this process, from 0.
+        world_size: Ranks of the run.
+        settings: Validated settings; unset: from the environment.
+
+    Returns:
+        The session, to be used as a context manager.
+
+    Raises:
+        ConfigurationError: An argument or a TRAINMON_ variable cannot be used.
+    """
+    if settings is None:
+        settings = Settings.from_environment(monitor=monitor)
+    info = describe_run(
+        name=name,
+        class_names=class_names,
+        total_epochs=total_epochs,
+        batches_per_epoch=batches_per_epoch,
+        hyperparameters=hyperparameters,
+        framework=framework,
+        framework_version=framework_version,
+        run_key=run_key or settings.run_key,
+        rank=rank,
+        world_size=world_size,
+    )
+    scale = check_normalization(normalization)
+    session = Session(info, settings, scale, adapter, _manager_with(adapter))
+    session.start()
+    return session
