@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,8 +20,8 @@ Implementation = tuple[str, Callable[..., Any], dict[str, Any]]
 """Hook, function, and the options of its marker."""
 
 
-def read_plugin(plugin: object, known: frozenset[str]) -> list[Implementation]:
-    """Return a plugin's implementations of the hooks in ``known``.
+def read_plugin(plugin: object, known: Mapping[str, tuple[str, ...]]) -> list[Implementation]:
+    """Return a plugin's implementations of the hooks in ``known``, which has their arguments.
 
     Raises:
         PluginError: It does not fit the contract; says what, and what to do.
@@ -40,7 +40,8 @@ def read_plugin(plugin: object, known: frozenset[str]) -> list[Implementation]:
             raise PluginError(_unknown(hook, known))
         if hook in implementations:
             raise PluginError(f"{hook} is implemented twice; the second time by {attribute}")
-        _check_function(hook, function, options)
+        _check_kind(hook, function, options)
+        _check_arguments(hook, function, known[hook])
         implementations[hook] = (hook, function, options)
     return list(implementations.values())
 
@@ -57,7 +58,7 @@ def _check_version(plugin: object) -> None:
 
 
 def _marked(
-    plugin: object, known: frozenset[str]
+    plugin: object, known: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     for attribute in dir(plugin):
         # Looked up statically, so that no property runs and no lazy module imports anything.
@@ -72,7 +73,7 @@ def _marked(
             raise PluginError(f"{attribute} is not marked: put @hookimpl of trainmon.plugin on it")
 
 
-def _check_function(hook: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+def _check_kind(hook: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
     if options.get("wrapper") or options.get("hookwrapper"):
         raise PluginError(
             f"{hook} is a wrapper, which could lose what another plugin answers: "
@@ -87,7 +88,18 @@ def _check_function(hook: str, function: Callable[..., Any], options: dict[str, 
         raise PluginError(f"{hook} is a coroutine or generator, but should be a plain function")
 
 
-def _unknown(hook: str, known: frozenset[str]) -> str:
+def _check_arguments(hook: str, function: Callable[..., Any], offered: tuple[str, ...]) -> None:
+    for name, parameter in inspect.signature(function).parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if required and name not in offered:
+            has = ", ".join(offered) or "none"
+            raise PluginError(f"{hook} has no argument {name}; it has {has}")
+
+
+def _unknown(hook: str, known: Mapping[str, tuple[str, ...]]) -> str:
     close = get_close_matches(hook, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"they are {', '.join(sorted(known))}"
     return f"there is no hook {hook}: {hint} (optionalhook=True allows one of a newer trainmon)"

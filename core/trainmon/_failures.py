@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ class FailureRecord:
     """When, in seconds since the epoch."""
 
 
+_KINDS = {item.name: item.type for item in fields(FailureRecord)}
+
+
 class FailureRecords:
     """The folder of records.
 
@@ -62,6 +66,8 @@ class FailureRecords:
             scratch.replace(self._path(record.name))
         except (OSError, ValueError):
             self.unwritten += 1
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def read(self) -> list[FailureRecord]:
         """Return every record that can be read, by plugin's name; never raises."""
@@ -92,6 +98,8 @@ def _read(path: Path) -> FailureRecord | None:
     try:
         with path.open("rb") as file:
             loaded: Any = json.loads(file.read(_MAX_FILE_BYTES))
-        return FailureRecord(**{item.name: loaded[item.name] for item in fields(FailureRecord)})
+        values = {item.name: loaded[item.name] for item in fields(FailureRecord)}
+        kinds = {name: type(value).__name__ for name, value in values.items()}
+        return FailureRecord(**values) if kinds == _KINDS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -141,6 +141,11 @@ class PluginRegistry:
         """Failures of all plugins in this process so far."""
         return sum(door.failures for door in self._rows)
 
+    @property
+    def unwritten_records(self) -> int:
+        """Failures that could not be written to the folder of records."""
+        return self._records.unwritten if self._records is not None else 0
+
     def is_active(self, name: str) -> bool:
         """Return whether a plugin of that name runs."""
         door = self._doors.get(name)
@@ -222,7 +227,7 @@ class PluginRegistry:
 
     def _register_guarded(self, door: Door, plugin: object) -> None:
         proxy = _Proxy()
-        for hook, function, options in read_plugin(plugin, frozenset(HOOKS)):
+        for hook, function, options in read_plugin(plugin, HOOKS):
             stand_in = guard(door, hook, function)
             # pluggy reads the options from this attribute of what it registers.
             setattr(stand_in, f"{PROJECT_NAME}_impl", {**options, "specname": None})

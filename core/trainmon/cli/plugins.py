@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -27,10 +29,11 @@ def plugins(ctx: click.Context, verbose: bool, forget: bool) -> None:
     settings = Settings.from_environment()
     records = FailureRecords(settings.home / "plugins")
     if forget:
-        click.echo(f"forgot the failures of {records.forget()} plugins")
+        click.echo(f"records forgotten: {records.forget()}")
         return
-    _settle(ctx)
-    rows = get_manager().rows()
+    with _quiet():  # what the log would tell is shown below
+        _settle(ctx)
+        rows = get_manager().rows()
     if rows:
         for line in _table(rows):
             click.echo(line)
@@ -43,6 +46,16 @@ def plugins(ctx: click.Context, verbose: bool, forget: bool) -> None:
             _tell_record(record, verbose)
     for name in sorted(set(settings.disable_plugins) - {row.name for row in rows}):
         click.echo(f"\nTRAINMON_DISABLE_PLUGINS names {name}, which is not installed")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("trainmon.plugins")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
 
 
 def _settle(ctx: click.Context) -> None:
