@@ -1,0 +1,201 @@
+"""Copying samples: which, how many, how few bytes, and never what was not asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainmon.capture.framing import FrameWriter
+from trainmon.capture.images import image_layout, stride_for
+from trainmon.capture.pace import Due, FramePace
+from trainmon.channel import Kind, Real, SlotState, Word
+from trainmon.events import BatchEvent, FrameRequest
+
+LIVE = Due(live=True, key_frame=False)
+STEP = {"global_step": 5, "epoch": 0, "batch_index": 5, "time_ms": 1.0}
+REQUEST = FrameRequest(max_samples=16, tile_size=32)
+SECOND_NS = 10**9
+
+
+def frame(ends, batch: BatchEvent, request: FrameRequest = REQUEST):
+    """Write one batch and return its record and arrays as the relay finds them."""
+    writer = FrameWriter(ends.trainer, None)
+    assert writer.begin(LIVE, 0)
+    assert writer.add(batch, STEP, request, 2 * SECOND_NS)
+    (record,) = ends.of(Kind.FRAME)
+    return record, ends.relay.slots.arrays(record["slot"], record["arrays"])
+
+
+def numbered(count: int, *shape: int, dtype=np.uint8) -> np.ndarray:
+    """Return samples that each hold their own number in every pixel."""
+    numbers = np.arange(count).reshape(-1, *[1] * len(shape))
+    return np.broadcast_to(numbers, (count, *shape)).astype(dtype)
+
+
+def test_sixteen_of_more(ends) -> None:
+    """Of a batch of 64, 16 different samples are copied, each with its own outputs and targets."""
+    record, arrays = frame(
+        ends,
+        BatchEvent(
+            images=numbered(64, 8, 8), outputs=numbered(64, 10, dtype=float), targets=np.arange(64)
+        ),
+    )
+    shown = arrays["images"][:, 0, 0]
+    assert len(set(shown.tolist())) == 16
+    assert np.array_equal(shown, arrays["targets"])
+    assert np.array_equal(shown, arrays["outputs"][:, 0])
+    assert np.array_equal(shown, arrays["sample_indices"])
+    assert np.array_equal(arrays["batch_targets"], np.arange(64))
+    assert record["live"]
+    assert not record["key_frame"]
+
+
+def test_choice_leaves_the_users_generators_alone(ends) -> None:
+    """Choosing samples draws nothing from random or NumPy's global generator."""
+    import random
+
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    frame(ends, BatchEvent(images=numbered(64, 8, 8)))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("shape", "copied"),
+    [
+        ((64, 64), (32, 32)),
+        ((4000, 4000), (32, 32)),
+        ((3, 640, 480), (3, 32, 24)),
+        ((100, 60, 3), (34, 20, 3)),
+        ((8, 8), (8, 8)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_large_pictures_are_strided(ends, shape, copied) -> None:
+    """No more pixels are copied than the tile needs, and never fewer than the tile's edge."""
+    _, arrays = frame(ends, BatchEvent(images=numbered(2, *shape)))
+    assert arrays["images"].shape == (2, *copied)
+    assert ends.relay.block.words[Word.BYTES_COPIED] == 2 * np.prod(copied)
+
+
+def test_the_users_array_is_neither_changed_nor_kept(ends) -> None:
+    """What the user does to an array afterwards does not reach the frame, nor the other way."""
+    images = numbered(16, 8, 8).copy()
+    before = images.copy()
+    _, arrays = frame(ends, BatchEvent(images=images))
+    assert np.array_equal(images, before)
+    images[:] = 255
+    assert np.array_equal(arrays["images"], before)
+
+
+def test_small_batches_are_gathered(ends) -> None:
+    """Batches of 6 make one frame of 16, and each sample says which step it is of."""
+    writer = FrameWriter(ends.trainer, None)
+    assert writer.begin(LIVE, 0)
+    for step in range(3):
+        batch = BatchEvent(images=numbered(6, 8, 8), targets=np.full(6, step))
+        done = writer.add(batch, {**STEP, "global_step": step}, REQUEST, step)
+        assert done == (step == 2)
+    (record,) = ends.of(Kind.FRAME)
+    arrays = ends.relay.slots.arrays(record["slot"], record["arrays"])
+    steps = [0] * 6 + [1] * 6 + [2] * 4
+    assert arrays["sample_steps"].tolist() == steps
+    assert arrays["targets"].tolist() == steps
+    assert record["global_step"] == 2
+
+
+def test_a_frame_waits_no_longer_than_a_second(ends) -> None:
+    """Fewer than 16 samples go out once a second has passed."""
+    writer = FrameWriter(ends.trainer, None)
+    writer.begin(LIVE, 0)
+    assert not writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, SECOND_NS - 1)
+    assert writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, SECOND_NS)
+    (record,) = ends.of(Kind.FRAME)
+    assert record["arrays"]["images"][1] == [4, 8, 8]
+
+
+def test_other_shapes_end_the_gathering(ends) -> None:
+    """A batch of another shape sends what was gathered and is not mixed into it."""
+    writer = FrameWriter(ends.trainer, None)
+    writer.begin(LIVE, 0)
+    assert not writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, 0)
+    assert writer.add(BatchEvent(images=numbered(2, 9, 9)), STEP, REQUEST, 1)
+    (record,) = ends.of(Kind.FRAME)
+    assert record["arrays"]["images"][1] == [2, 8, 8]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        BatchEvent(images=np.zeros((4, 4))),
+        BatchEvent(images=np.zeros((4, 5, 6, 7))),
+        BatchEvent(images=np.zeros((4, 2, 2, 2, 2))),
+        BatchEvent(images=np.zeros((4, 8, 8)), targets=np.zeros(5)),
+        BatchEvent(images=np.array(["cat"] * 4)),
+        BatchEvent(images=np.zeros((4, 8, 8), complex)),
+    ],
+)
+def test_useless_images_are_refused_with_the_reason(ends, batch) -> None:
+    """Images of wrong rank, length or type raise an error that tells the shape, and free the slot."""
+    writer = FrameWriter(ends.trainer, None)
+    writer.begin(LIVE, 0)
+    with pytest.raises((ValueError, TypeError), match=r"shape|differ|numbers"):
+        writer.add(batch, STEP, REQUEST, 0)
+    assert not writer.gathering
+    assert ends.relay.block.words[Word.SLOT_0] == SlotState.FREE
+    assert ends.of(Kind.FRAME) == []
+
+
+def test_slots_that_the_relay_holds_are_not_touched(ends) -> None:
+    """With every slot unread no frame begins; one that was freed is used again."""
+    writer = FrameWriter(ends.trainer, None)
+    batch = BatchEvent(images=numbered(16, 8, 8))
+    slots = []
+    while writer.begin(LIVE, 0):
+        writer.add(batch, STEP, REQUEST, 0)
+        slots += [record["slot"] for record in ends.of(Kind.FRAME)]
+    assert sorted(slots) == [0, 1, 2]
+    ends.relay.slots.free(1)
+    assert writer.begin(LIVE, 0)
+
+
+def test_layouts() -> None:
+    """Channels are found first or last; a grey batch of width 3 is not mistaken for colour."""
+    assert image_layout((8, 32, 40)).channels is None
+    assert image_layout((8, 32, 40, 3)).channels_first is False
+    assert image_layout((8, 3, 32, 40)).channels_first is True
+    assert image_layout((8, 1, 28, 28)).channels_first is True
+    assert image_layout((8, 28, 28, 1)).channels_first is False
+
+
+def test_stride_respects_the_room() -> None:
+    """Where pixels would not fit the slot, fewer are taken."""
+    layout = image_layout((1, 4000, 4000, 3))
+    assert stride_for(layout, 512, 4, 10**9) == 7
+    assert stride_for(layout, 512, 4, 10**6) > 7
+
+
+def test_pace_keeps_the_beat(ends) -> None:
+    """Over ten seconds of steps a viewer at 30 frames a second gets 300 frames, evenly."""
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 30
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=1e6)
+    times = []
+    for now_ns in range(SECOND_NS, 11 * SECOND_NS, 7_000_000):
+        due = pace.due(now_ns)
+        if due is not None:
+            pace.taken(due, now_ns)
+            times.append(now_ns)
+    assert len(times) == pytest.approx(300, abs=2)
+    assert max(np.diff(times)) <= 2 * SECOND_NS / 30
+
+
+def test_without_a_viewer_only_key_frames(ends) -> None:
+    """Nobody watching: one frame per key-frame interval, none of them live."""
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=10)
+    seen = []
+    for now_ns in range(SECOND_NS, 61 * SECOND_NS, SECOND_NS // 100):
+        due = pace.due(now_ns)
+        if due is not None:
+            pace.taken(due, now_ns)
+            seen.append(due)
+    assert len(seen) == 6
+    assert all(due.key_frame and not due.live for due in seen)
