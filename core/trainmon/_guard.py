@@ -125,6 +125,14 @@ class Door:
             text = "plugin %s is quarantined: %d failures of %s in a row"
             self._tell(text, self.title, health.consecutive, health.hook)
 
+    def release(self) -> None:
+        """End a quarantine."""
+        with self._lock:
+            if self.state is PluginState.QUARANTINED:
+                self.state = PluginState.ACTIVE
+                for health in self.hooks.values():
+                    health.consecutive = 0
+
     def _tell(self, text: str, *values: object) -> None:
         try:
             _log.warning(text, *values)

@@ -93,12 +93,17 @@ class PluginRegistry:
                 self._consider(found)
 
     def load(self, name: str) -> bool:
-        """Load one installed plugin and return whether it is active; never raises."""
+        """Load one installed plugin and return whether it is active; never raises.
+
+        One in quarantine is released: a new session gives its adapter a new chance.
+        """
         with self._lock:
-            if name not in self._doors:
+            if not self.knows(name):
                 for found in find_plugins():
                     if found.name == name:
                         self._consider(found)
+            if self.knows(name):
+                self._doors[name].release()
             return self.is_active(name)
 
     def register(
@@ -145,6 +150,10 @@ class PluginRegistry:
     def unwritten_records(self) -> int:
         """Failures that could not be written to the folder of records."""
         return self._records.unwritten if self._records is not None else 0
+
+    def knows(self, name: str) -> bool:
+        """Return whether a plugin of that name was met, running or not."""
+        return name in self._doors
 
     def is_active(self, name: str) -> bool:
         """Return whether a plugin of that name runs."""

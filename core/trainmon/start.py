@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from trainmon.capture import bare
 from trainmon.capture.registration import check_normalization, describe_run
 from trainmon.config import Settings
-from trainmon.errors import ConfigurationError, PluginError
+from trainmon.errors import ConfigurationError
 from trainmon.manager import PluginManager, get_manager
 from trainmon.session import Session
 
@@ -23,9 +22,8 @@ def _manager_with(adapter: str) -> PluginManager:
         ConfigurationError: There is no such adapter, or it is disabled or broken.
     """
     manager = get_manager("trainer")
-    if adapter == bare.NAME and not manager.is_active(adapter):
-        with suppress(PluginError):  # disabled by the user: told below
-            manager.register(bare.BareLoop(), bare.NAME)
+    if adapter == bare.NAME and not manager.knows(adapter):
+        manager.register(bare.BareLoop(), bare.NAME)
     if not manager.load(adapter):
         expected = "the name of an installed, working plugin (see `trainmon plugins`)"
         raise ConfigurationError("adapter", adapter, expected)

@@ -106,6 +106,18 @@ def test_a_command_that_makes_an_adapter_raise_is_refused_with_the_reason(manage
     assert outcome.message.startswith("plugin own is quarantined: trainmon_apply_control")
 
 
+def test_a_new_session_gives_its_adapter_a_new_chance(manager, row):
+    """Loading an adapter again ends its quarantine, so that a second run is not blind."""
+    manager.register(RecordingPlugin({"trainmon_collect_batch": ValueError("boom")}), "own")
+    for _ in range(QUARANTINE_AFTER):
+        manager.collect_batch("own", "session", "raw")
+    assert row(manager, "own").state is PluginState.QUARANTINED
+    assert manager.load("own")
+    manager.collect_batch("own", "session", "raw")
+    assert row(manager, "own").failures == QUARANTINE_AFTER + 1
+    assert manager.is_active("own")
+
+
 def test_a_command_that_is_not_the_adapters_affair_is_passed_back(manager):
     """None leaves the command to the session, which tries its own way."""
     manager.register(RecordingPlugin(), "own")
