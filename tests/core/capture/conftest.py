@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from trainmon.channel import Kind, RelayChannel, TrainerChannel, Word, pack_json, unpack
 
 
@@ -62,6 +61,7 @@ class QuietRelay:
 
 @pytest.fixture
 def ends() -> Iterator[BothEnds]:
+    """Both ends of one channel."""
     both = BothEnds()
     yield both
     both.close()
@@ -69,4 +69,5 @@ def ends() -> Iterator[BothEnds]:
 
 @pytest.fixture
 def relay() -> QuietRelay:
+    """A relay that does nothing by itself."""
     return QuietRelay()

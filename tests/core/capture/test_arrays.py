@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-
 from trainmon.capture.arrays import as_numpy, length, scalar
 
 

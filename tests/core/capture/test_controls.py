@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
-
 from trainmon.capture.bare import BareLoop, LoopContext
 from trainmon.capture.controls import ControlPoint, Knob
 from trainmon.channel import Kind, Word
@@ -51,10 +50,12 @@ def _packed(kind, fields) -> bytes:
 
 @pytest.fixture
 def loop(ends, relay) -> Loop:
+    """A loop at its first step."""
     return Loop(ends, relay)
 
 
 def adjust(command_id: str = "a", **fields) -> dict:
+    """A command for the learning rate."""
     return {"command_id": command_id, "kind": "adjust_learning_rate", **fields}
 
 
@@ -239,6 +240,7 @@ class Scheduler:
 
 
 def scheduled() -> tuple[SimpleNamespace, Scheduler]:
+    """An optimizer of two groups with the scheduler that drives it."""
     groups = [{"lr": 0.1, "initial_lr": 0.1}, {"lr": 0.01, "initial_lr": 0.01}]
     optimizer = SimpleNamespace(param_groups=groups)
     return optimizer, Scheduler(optimizer, [0.1, 0.01])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from trainmon.capture.framing import FrameWriter
 from trainmon.capture.images import image_layout, stride_for
 from trainmon.capture.pace import Due, FramePace
@@ -54,9 +53,9 @@ def test_choice_leaves_the_users_generators_alone(ends) -> None:
     """Choosing samples draws nothing from random or NumPy's global generator."""
     import random
 
-    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].tolist()
     frame(ends, BatchEvent(images=numbered(64, 8, 8)))
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_other_shapes_end_the_gathering(ends) -> None:
     ],
 )
 def test_useless_images_are_refused_with_the_reason(ends, batch) -> None:
-    """Images of wrong rank, length or type raise an error that tells the shape, and free the slot."""
+    """Images of wrong rank, length or type raise an error that tells why, and free the slot."""
     writer = FrameWriter(ends.trainer, None)
     writer.begin(LIVE, 0)
     with pytest.raises((ValueError, TypeError), match=r"shape|differ|numbers"):

@@ -12,7 +12,6 @@ from collections import deque
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from trainmon.channel import (
     Kind,
     RelayChannel,
@@ -26,6 +25,7 @@ from trainmon.channel.ring import RingReader, RingWriter
 
 
 def ring(capacity: int) -> tuple[RingWriter, RingReader]:
+    """Both ends of a ring."""
     view = memoryview(bytearray(128 + capacity))
     return RingWriter(view), RingReader(view)
 
@@ -80,7 +80,7 @@ def test_unreleased_records_are_read_again() -> None:
 
 
 def test_gives_up_a_corrupt_record() -> None:
-    """A record whose bytes never match its checksum is skipped and counted, the next one is read."""
+    """A record that never matches its checksum is skipped and counted, the next one is read."""
     view = memoryview(bytearray(128 + 128))
     writer, reader = RingWriter(view), RingReader(view)
     writer.write(b"broken..")
