@@ -24,6 +24,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytest_plugins = ["support_fixtures"]
+
 #: How long what a test started may take to end after the test, in seconds.
 GRACE_S = 5.0
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stack import Stack, eventually, kill, lines, relay_of, stack
 
 #: 113 batches an epoch at 300 a second: two seconds and a half, long enough to be disturbed.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
 from trainmon.cli.children import Child, trainmon_command
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Processes for the tests of faults."""
+"""Fixtures that several areas of the tests share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stack import Stack, stack
 
 
