@@ -30,8 +30,8 @@ def on_device(value: Any) -> bool:
 def _torch_as_numpy(tensor: Any) -> Array:
     if on_device(tensor):
         raise TypeError(
-            f"a tensor on {tensor.device}, where numbers were expected in the CPU's memory: to read "
-            "it here would make the training wait for the device; hand over a copy"
+            f"a tensor on {tensor.device}, where numbers were expected in the CPU's memory: to "
+            "read it here would make the training wait for the device; hand over a copy"
         )
     tensor = tensor.detach()
     if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no such type
