@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from trainmon.channel import Kind, RelayChannel, TrainerChannel, Word, pack_json, unpack
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from trainmon.capture.arrays import as_numpy, length, scalar
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+
 from trainmon.capture.bare import BareLoop, LoopContext
 from trainmon.capture.controls import ControlPoint, Knob
 from trainmon.channel import Kind, Word

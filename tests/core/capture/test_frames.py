@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from trainmon.capture.framing import FrameWriter
 from trainmon.capture.images import image_layout, stride_for
 from trainmon.capture.pace import Due, FramePace

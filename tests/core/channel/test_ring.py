@@ -12,6 +12,7 @@ from collections import deque
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trainmon.channel import (
     Kind,
     RelayChannel,
