@@ -32,7 +32,8 @@ help: ## say what can be made (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## train a small network and watch it in the browser (PORT=8080)
-	@$(BIN)/trainmon demo --port $(PORT)
+	@$(BIN)/trainmon demo --port $(PORT) || { status=$$?; \
+	  echo 'The demo ended with an error. If its port is taken: make demo PORT=8081' >&2; exit $$status; }
 
 test: $(VENV)/.tools ## run the tests (ARGS="tests/core -x" to choose)
 	$(BIN)/python -m pytest $(ARGS)
