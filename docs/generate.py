@@ -1,0 +1,112 @@
+"""Writes into docs/ what the code knows better: the reference of the hooks, and the settings.
+
+Run it with the environment in which trainmon is installed; ``--check`` writes nothing and fails
+where something would change. ``<!-- NAME: start -->`` and ``<!-- NAME: end -->`` bound a region.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from trainmon import hookspecs
+from trainmon.config import Settings
+from trainmon.manager import HOOKS
+
+DOCS = Path(__file__).parent
+
+
+def loop() -> str:
+    """Return the life of a run with every hook at its place, as the contract's docstring has it."""
+    text = inspect.getdoc(hookspecs) or ""
+    indented = text.split("::\n", 1)[1].split("\nRules.", 1)[0]
+    return f"```text\n{inspect.cleandoc(indented)}\n```"
+
+
+def hooks() -> str:
+    """Return a section for each hook, in the order of the contract."""
+    return "\n\n".join(_hook(name) for name in vars(hookspecs) if name in HOOKS)
+
+
+def settings() -> str:
+    """Return the table of settings."""
+    rows = [
+        f"| `{name}` | {_default(default)} | {text} |" for name, default, text in Settings.table()
+    ]
+    return "\n".join(["| variable | default | what it sets |", "|---|---|---|", *rows])
+
+
+REGIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "loop": ("plugins.md", loop),
+    "hooks": ("plugins.md", hooks),
+    "settings": ("settings.md", settings),
+}
+
+
+def _default(text: str) -> str:
+    if not text:
+        return "–"
+    return text if " " in text else f"`{text}`"
+
+
+def _hook(name: str) -> str:
+    spec = getattr(hookspecs, name)
+    doc = inspect.getdoc(spec) or ""
+    first = " (the first answer wins)" if spec.trainmon_spec["firstresult"] else ""
+    title = f"### `{name}({', '.join(HOOKS[name])})`{first}"
+    return "\n".join(
+        [title, "", *_markdown(doc.replace("``", "`").splitlines(), spec.__annotations__)]
+    )
+
+
+def _markdown(lines: list[str], types: dict[str, str]) -> Iterator[str]:
+    """Turn the sections of a docstring into paragraphs and lists, with the types."""
+    for line in lines:
+        if line == "Args:":
+            continue
+        if line == "Returns:":
+            yield f"Returns `{types['return']}`:"
+        elif match := re.match(r" {4}(\w+): (.*)", line):
+            yield f"- `{match[1]}` (`{types[match[1]]}`): {match[2]}"
+        elif line.startswith(" "):
+            yield f"  {line.strip()}" if line.startswith(" " * 8) else line.strip()
+        else:
+            yield line
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """Return a page with one region's content in place of what it had.
+
+    Raises:
+        ValueError: The page has no such region.
+    """
+    start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the page has no region between {start} and {end}")
+    return f"{before}{start}\n\n{content}\n\n{end}{after}"
+
+
+def main() -> int:
+    """Write every region; return 1 where ``--check`` finds one that differs."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for name, (page, content) in REGIONS.items():
+        path = DOCS / page
+        old = path.read_text(encoding="utf-8")
+        new = filled(old, name, content())
+        if new != old:
+            stale.append(f"docs/{page} ({name})")
+            if not check:
+                path.write_text(new, encoding="utf-8")
+    if stale:
+        print(f"{'stale' if check else 'written'}: {', '.join(stale)}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
