@@ -85,9 +85,11 @@ class Door:
     traceback: str = ""
     hooks: dict[str, HookHealth] = field(default_factory=dict)
     untold: int = 0
-    """Failures that a logging handler failed to take."""
+    """Failures that a logging handler or a listener failed to take."""
     on_failure: Callable[[Door], None] | None = None
     """Called at the first failure of an episode that is told, and at quarantine."""
+    listener: Callable[[str, BaseException], None] | None = None
+    """Told of every failure, with the hook; tells people of it in place of the log."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -116,11 +118,13 @@ class Door:
             if ends:
                 self.state = PluginState.QUARANTINED
         self.last_error = f"{health.hook}: {describe(error)}"
+        if self.listener is not None:
+            self._harmless(self.listener, health.hook, error)
         # A plugin that flaps begins an episode every other call: tell of the 1st, 2nd, 4th, 8th…
         if begins and health.episodes & (health.episodes - 1) == 0:
             self.traceback = _trace(error)
             text = "plugin %s raised in %s; caught and counted, all else goes on"
-            self._tell(text, self.title, self.last_error)
+            self._tell(text, self.title, self.last_error, logged=self.listener is None)
         if ends:
             text = "plugin %s is quarantined: %d failures of %s in a row"
             self._tell(text, self.title, health.consecutive, health.hook)
@@ -133,12 +137,16 @@ class Door:
                 for health in self.hooks.values():
                     health.consecutive = 0
 
-    def _tell(self, text: str, *values: object) -> None:
+    def _tell(self, text: str, *values: object, logged: bool = True) -> None:
+        if logged:
+            self._harmless(_log.warning, text, *values)
+        if self.on_failure is not None:
+            self._harmless(self.on_failure, self)
+
+    def _harmless(self, tell: Callable[..., None], *values: object) -> None:
         try:
-            _log.warning(text, *values)
-            if self.on_failure is not None:
-                self.on_failure(self)
-        except Exception:  # noqa: BLE001 - a logging handler is a stranger's, too
+            tell(*values)
+        except Exception:  # noqa: BLE001 - a logging handler or listener may be a stranger's, too
             self.untold += 1
 
 

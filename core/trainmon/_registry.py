@@ -123,6 +123,15 @@ class PluginRegistry:
                 self._admit(door, plugin)
             return door.state is PluginState.ACTIVE
 
+    def watch(self, name: str, listener: Callable[[str, BaseException], None] | None) -> None:
+        """Have every failure of a plugin told to ``listener``, with the hook; None: no more.
+
+        It is called where the hook was called, and shows people what the log would.
+        """
+        door = self._doors.get(name)
+        if door is not None:
+            door.listener = listener
+
     def rows(self) -> list[PluginRow]:
         """Return every plugin met so far, by name, those that do not run included."""
         with self._lock:

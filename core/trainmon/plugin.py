@@ -17,7 +17,8 @@ and in its ``pyproject.toml`` the line by which trainmon finds it, installed is 
 An implementation takes the arguments it wants, by name, and leaves out the others. A plugin is a
 module or an object with methods. What it raises is caught, counted and shown by ``trainmon
 plugins``; after five failures of one hook in a row the plugin is quarantined for as long as the
-process lives (an adapter until the next session). A plugin may set ``trainmon_hookspec_version`` to the least HOOKSPEC_VERSION it needs.
+process lives (an adapter until the next session). A plugin may set
+``trainmon_hookspec_version`` to the least HOOKSPEC_VERSION it needs.
 """
 
 from __future__ import annotations

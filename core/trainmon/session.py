@@ -66,6 +66,7 @@ class Session:
         self._channel = TrainerChannel.create(settings.buffer_bytes)
         self._words = self._channel.block.words
         self._failures = FailureLog(self._words)
+        manager.watch(adapter, self.failed)
         self._details: dict[str, Any] = {}
         self._status = "STARTING"
         self._closed = False
@@ -373,6 +374,8 @@ class Session:
         self._close(status, message)
         self._last_counts = self.counts
         self._closed = True
+        self._manager.watch(self.adapter, None)
+        self._manager.save_failures()
         forget(self)
         self._relay.let_go()
         self._channel.memory.close()

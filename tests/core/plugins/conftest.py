@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from trainmon.channel.records import StepRecord
 from trainmon.config import Settings
 from trainmon.events import SessionInfo

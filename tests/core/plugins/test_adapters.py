@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from trainmon._guard import QUARANTINE_AFTER
 from trainmon.events import (
     BatchEvent,
@@ -104,6 +105,35 @@ def test_a_command_that_makes_an_adapter_raise_is_refused_with_the_reason(manage
     assert outcome is not None
     assert not outcome.applied
     assert outcome.message.startswith("plugin own is quarantined: trainmon_apply_control")
+
+
+def test_a_watched_adapters_failures_are_told_where_it_was_asked(manager, caplog):
+    """A session hears of each failure at once and shows it; the log need not say it again."""
+    error = ValueError("boom")
+    manager.register(RecordingPlugin({"trainmon_collect_batch": error}), "own")
+    told = []
+    manager.watch("own", lambda hook, error: told.append((hook, error)))
+    for _ in range(2):
+        manager.collect_batch("own", "session", "raw")
+    assert told == [("trainmon_collect_batch", error)] * 2
+    assert not caplog.records
+
+    manager.watch("own", None)
+    manager.watch("missing", None)
+    manager.collect_batch("own", "session", "raw")
+    assert len(told) == 2
+
+
+def test_a_listener_that_raises_hurts_no_one(manager, row):
+    """What listens is no more trusted than what is listened to."""
+    manager.register(RecordingPlugin({"trainmon_collect_batch": ValueError("boom")}), "own")
+
+    def listener(hook, error):
+        raise OSError("gone")
+
+    manager.watch("own", listener)
+    assert manager.collect_batch("own", "session", "raw") is None
+    assert row(manager, "own").failures == 1
 
 
 def test_a_new_session_gives_its_adapter_a_new_chance(manager, row):

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import click
 import pytest
-import trainmon
 from click.testing import CliRunner
+
+import trainmon
 from trainmon import cli
 from trainmon._guard import QUARANTINE_AFTER
 from trainmon.cli import Commands, main

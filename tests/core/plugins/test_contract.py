@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from trainmon import hookspecs, plugin
 from trainmon.manager import HOOKS, PluginManager
 

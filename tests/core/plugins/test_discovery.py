@@ -8,6 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+
 from trainmon.config import Settings
 from trainmon.manager import PluginManager, PluginState
 

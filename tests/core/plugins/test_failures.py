@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+
 from trainmon._failures import FailureRecords
 from trainmon._guard import QUARANTINE_AFTER
 from trainmon.config import Settings

@@ -7,6 +7,7 @@ import logging
 import weakref
 
 import pytest
+
 from trainmon._guard import QUARANTINE_AFTER
 from trainmon.errors import StopTraining
 from trainmon.manager import PluginState

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from trainmon import manager as module
 from trainmon._failures import FailureRecords
 from trainmon.manager import PluginState, get_manager

@@ -6,6 +6,7 @@ import threading
 from types import ModuleType
 
 import pytest
+
 from trainmon.errors import PluginError
 from trainmon.hookspecs import HOOKSPEC_VERSION
 from trainmon.manager import PluginState

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from trainmon.manager import HOOKS, get_manager
 from trainmon.testing import HookCall, IsolatedPluginManager, RecordingPlugin
 
