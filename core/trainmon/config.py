@@ -186,6 +186,13 @@ class Settings:
         "Sessions the monitor remembers; beyond it the oldest ended one is forgotten.",
         _number(int, 1, 1_000_000),
     )
+    store: str = _setting(
+        "TRAINMON_STORE",
+        "memory:",
+        "Where the monitor keeps history: memory:, or a URL that an installed plugin opens.",
+        str,
+        "a URL",
+    )
     history_bytes: int = _setting(
         "TRAINMON_HISTORY_BYTES",
         256 << 20,
@@ -197,6 +204,12 @@ class Settings:
         4 << 20,
         "What may wait for one slow viewer, pictures aside, before it is told to resume, in bytes.",
         _number(int, 1 << 16, 1 << 30),
+    )
+    max_viewer_streams: int = _setting(
+        "TRAINMON_MAX_VIEWER_STREAMS",
+        1000,
+        "Streams the gateway holds open to viewers at once; more are refused.",
+        _number(int, 1, 1_000_000),
     )
 
     def __post_init__(self) -> None:

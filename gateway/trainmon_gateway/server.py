@@ -1,0 +1,169 @@
+"""The gateway as a whole: a socket, uvicorn on it, and what answers there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from grpclib.const import Status
+
+from trainmon.config import Settings
+from trainmon_gateway.app import App
+from trainmon_gateway.errors import CallError
+from trainmon_gateway.grpc_web import GrpcWebServer
+from trainmon_gateway.health import Health
+from trainmon_gateway.security import Policy
+from trainmon_gateway.service import DashboardService
+from trainmon_gateway.static_files import STATIC, StaticFiles
+from trainmon_gateway.upstream import Upstream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Gateway", "listen"]
+
+#: What the kernel may hold unsent for one viewer, in bytes. A frame of pictures fits.
+SEND_BUFFER_BYTES = 256 << 10
+#: A viewer that takes nothing for so long is cut off, in ms.
+USER_TIMEOUT_MS = 30_000
+#: How long viewers' streams may take to end, in seconds.
+CLOSE_TIMEOUT_S = 2.0
+#: An answer from the monitor may be so many times the greatest message a viewer may send.
+RESPONSE_FACTOR = 16
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket whose connections hold little unsent.
+
+    Args:
+        host: Address or name.
+        port: 0 for a free one.
+
+    Raises:
+        OSError: The port is in use, or the host is none of this machine's.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit these.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        sock.bind(address)
+        sock.listen(128)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its handling of signals, which would end the process by the signal."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the command."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.is_up.set()
+
+
+class Gateway:
+    """Serves the dashboard of one monitor. An async context manager; it answers once entered.
+
+    Args:
+        sock: Listening socket, from :func:`listen`; closed at the end.
+        host: The host it was asked for.
+        monitor: Host and port of the monitor, which need not be there yet.
+        settings: Limits.
+        allow_hosts: Further names by which viewers may address the gateway.
+        static: Folder of the built dashboard.
+
+    Raises:
+        ConfigurationError: A host name cannot be used.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: str,
+        monitor: tuple[str, int],
+        settings: Settings | None = None,
+        *,
+        allow_hosts: Iterable[str] = (),
+        static: Path = STATIC,
+    ) -> None:
+        settings = settings or Settings.from_environment()
+        limit = settings.max_message_bytes
+        counts: Counter[str] = Counter()
+        self._sock = sock
+        self._stack = AsyncExitStack()
+        self.upstream = Upstream(*monitor, limit=limit * RESPONSE_FACTOR)
+        self._service = DashboardService(self.upstream, settings)
+        self._calls = GrpcWebServer(limit, counts)
+        self._calls.add_generic_rpc_handlers([self._service.handlers()])
+        health = Health(self.upstream, counts, self._service.numbers)
+        policy = Policy(host, allow_hosts)
+        app = App(policy, self._calls, health, StaticFiles(static), counts)
+        self._server = _Server(_configuration(app))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it listens on."""
+        host, port = self._sock.getsockname()[:2]
+        return str(host), int(port)
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.upstream)
+        self._stack.push_async_callback(self._service.close)
+        serving = asyncio.create_task(self._server.serve([self._sock]), name="trainmon-gateway")
+        self._stack.push_async_callback(self._stop, serving)
+        up = asyncio.create_task(self._server.is_up.wait())
+        await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _stop(self, serving: asyncio.Task[None]) -> None:
+        """End the streams with a trailer each, then the connections, within a deadline."""
+        self._calls.end_calls(
+            CallError(Status.UNAVAILABLE, "the gateway is shutting down: try again when it is back")
+        )
+        self._server.should_exit = True
+        await asyncio.wait({serving})
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+
+
+def _configuration(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        loop="none",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(CLOSE_TIMEOUT_S),
+    )
