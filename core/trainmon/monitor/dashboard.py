@@ -1,0 +1,175 @@
+"""DashboardService: viewers come in here. No rules of its own, they are the backend's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.protobuf.message import Message
+from grpclib.const import Status
+
+from trainmon.monitor.doors import answering_refusals, require_known_caller
+from trainmon.monitor.framing import receive_request, sender_of
+from trainmon.monitor.refusal import RefusedError
+from trainmon.monitor.store.base import MetricsQuery
+from trainmon.monitor.summaries import snapshot, summarise
+from trainmon.monitor.viewer import Demand, Viewer
+from trainmon.v1.dashboard_grpc import DashboardServiceBase
+from trainmon.v1.dashboard_pb2 import (
+    DeleteSessionRequest,
+    DeleteSessionResponse,
+    GetBatchRequest,
+    GetBatchResponse,
+    ListSessionsRequest,
+    ListSessionsResponse,
+    QueryMetricsRequest,
+    QueryMetricsResponse,
+    SendCommandRequest,
+    WatchSessionRequest,
+    WatchSessionResponse,
+    WatchSessionsRequest,
+    WatchSessionsResponse,
+)
+
+if TYPE_CHECKING:
+    from grpclib.server import Stream
+
+    from trainmon.monitor.backend import Backend
+    from trainmon.monitor.session import Session
+    from trainmon.v1.control_pb2 import CommandRecord
+
+__all__ = ["MAX_ANSWER_BYTES", "DashboardService"]
+
+#: Greatest answer to QueryMetrics, in bytes: every point of 2.5 million steps.
+MAX_ANSWER_BYTES = 64 << 20
+
+_Request = TypeVar("_Request", bound=Message)
+
+
+class DashboardService(DashboardServiceBase):
+    """The service on grpclib.
+
+    Args:
+        backend: What it speaks for.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._limit_bytes = backend.settings.max_message_bytes
+
+    async def ListSessions(  # noqa: N802 - the contract's name
+        self, stream: Stream[ListSessionsRequest, ListSessionsResponse]
+    ) -> None:
+        """Answer with every session, newest first."""
+        await self._request(stream, ListSessionsRequest)
+        now = self._now()
+        sessions = [summarise(each, now) for each in self._backend.registry.newest_first()]
+        await stream.send_message(ListSessionsResponse(timestamp_ms=now, sessions=sessions))
+
+    async def WatchSessions(  # noqa: N802 - the contract's name
+        self, stream: Stream[WatchSessionsRequest, WatchSessionsResponse]
+    ) -> None:
+        """Send the list, then every change to it."""
+        await self._request(stream, WatchSessionsRequest)
+        watcher = self._backend.watch_list()
+        try:
+            await watcher.run(sender_of(stream))
+        finally:
+            self._backend.detach(watcher)
+
+    async def WatchSession(  # noqa: N802 - the contract's name
+        self, stream: Stream[WatchSessionRequest, WatchSessionResponse]
+    ) -> None:
+        """Send one session as it is, then each event as it happens."""
+        request = await self._request(stream, WatchSessionRequest)
+        with answering_refusals():
+            session = self._backend.registry.require(request.session_id)
+        viewer = session.hub.viewer(Demand.asked(request.frames_per_second, request.tile_size))
+        self._show(session, viewer, request.resume_cursor)
+        self._backend.attach(viewer)
+        try:
+            await viewer.run(sender_of(stream))
+        finally:
+            self._backend.detach(viewer)
+            session.hub.remove(viewer)
+
+    def _show(self, session: Session, viewer: Viewer, cursor: str) -> None:
+        hub = session.hub
+        position = hub.known(cursor) if cursor else hub.position
+        reset = position is None
+        shot = snapshot(
+            session, self._now(), reset=reset, picture=viewer.demand.frames_per_second > 0
+        )
+        hub.add(viewer, shot.SerializeToString(), hub.position if position is None else position)
+
+    async def SendCommand(  # noqa: N802 - the contract's name
+        self, stream: Stream[SendCommandRequest, CommandRecord]
+    ) -> None:
+        """Record a command and send it."""
+        request = await self._request(stream, SendCommandRequest)
+        with answering_refusals():
+            session = self._backend.registry.require(request.session_id)
+            record = await self._backend.submit(session, request.command)
+        await stream.send_message(record)
+
+    async def QueryMetrics(  # noqa: N802 - the contract's name
+        self, stream: Stream[QueryMetricsRequest, QueryMetricsResponse]
+    ) -> None:
+        """Answer with scalars, thinned."""
+        request = await self._request(stream, QueryMetricsRequest)
+        with answering_refusals():
+            session = self._backend.registry.require(request.session_id)
+            # Taken before the rows: what happens meanwhile is told again rather than not at all.
+            cursor = session.hub.cursor
+            series = await self._backend.store.metrics(session.id, _query(request))
+            response = QueryMetricsResponse(series=series, cursor=cursor, timestamp_ms=self._now())
+            _check_size(response)
+        await stream.send_message(response)
+
+    async def GetBatch(  # noqa: N802 - the contract's name
+        self, stream: Stream[GetBatchRequest, GetBatchResponse]
+    ) -> None:
+        """Answer with the key frame nearest a step."""
+        request = await self._request(stream, GetBatchRequest)
+        with answering_refusals():
+            session = self._backend.registry.require(request.session_id)
+            batch = await self._backend.store.key_frame(session.id, request.step)
+            if batch is None:
+                raise RefusedError(
+                    Status.NOT_FOUND, f"session {session.id} has no picture in its history yet"
+                )
+        await stream.send_message(GetBatchResponse(batch_data=batch, timestamp_ms=self._now()))
+
+    async def DeleteSession(  # noqa: N802 - the contract's name
+        self, stream: Stream[DeleteSessionRequest, DeleteSessionResponse]
+    ) -> None:
+        """Forget an ended session."""
+        request = await self._request(stream, DeleteSessionRequest)
+        with answering_refusals():
+            self._backend.delete(self._backend.registry.require(request.session_id))
+        await stream.send_message(DeleteSessionResponse(timestamp_ms=self._now()))
+
+    async def _request(self, stream: Stream[_Request, Any], kind: type[_Request]) -> _Request:
+        require_known_caller(self._backend, stream)
+        return await receive_request(stream, kind, self._limit_bytes)
+
+    def _now(self) -> int:
+        return self._backend.clock.wall_ms()
+
+
+def _query(request: QueryMetricsRequest) -> MetricsQuery:
+    return MetricsQuery(
+        names=tuple(request.series),
+        first_step=request.first_step if request.HasField("first_step") else None,
+        last_step=request.last_step if request.HasField("last_step") else None,
+        max_points=request.max_points,
+    )
+
+
+def _check_size(response: QueryMetricsResponse) -> None:
+    size = response.ByteSize()
+    if size > MAX_ANSWER_BYTES:
+        raise RefusedError(
+            Status.RESOURCE_EXHAUSTED,
+            f"the answer would have {size} bytes, the limit is {MAX_ANSWER_BYTES}: ask for fewer "
+            "series, a shorter range of steps, or set max_points",
+        )

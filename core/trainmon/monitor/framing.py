@@ -1,0 +1,224 @@
+"""gRPC framing: the only module that knows grpclib's internals.
+
+grpclib reads a message of any length into memory, counts the bytes of a stream where nobody asks,
+and closes a server without closing its connections. What is missing is added here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import h2.exceptions
+from google.protobuf.message import DecodeError, Message
+from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server, Stream
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+
+from trainmon.errors import TrainmonError
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+__all__ = [
+    "ClosingServer",
+    "MessageTooLargeError",
+    "PeerGoneError",
+    "bytes_received",
+    "peer_of",
+    "receive",
+    "receive_request",
+    "sender_of",
+]
+
+#: What a peer may send on one stream before it is read, in bytes. With 4 MiB, heartbeats queue
+#: behind pictures: 8 s late on a link of 0.5 MB/s.
+STREAM_WINDOW_BYTES = 256 << 10
+#: The same for all streams of a connection together.
+CONNECTION_WINDOW_BYTES = 4 << 20
+#: Frames as large as the window: each frame costs h2 as much as copying 50 KB.
+FRAME_BYTES = STREAM_WINDOW_BYTES
+
+_PREFIX = struct.Struct(">?I")
+_Request = TypeVar("_Request", bound=Message)
+
+
+class MessageTooLargeError(TrainmonError):
+    """A peer announced a message over the limit; none of it was read.
+
+    Args:
+        length: What the prefix announced, in bytes.
+        limit: What is taken, in bytes.
+    """
+
+    def __init__(self, length: int, limit: int) -> None:
+        self.length = length
+        self.limit = limit
+        super().__init__(
+            f"a message of {length} bytes was announced, the limit is {limit} bytes: the sender "
+            "must send smaller pictures or fewer of them, or TRAINMON_MAX_MESSAGE_BYTES be raised"
+        )
+
+
+class PeerGoneError(TrainmonError):
+    """The peer closed its stream or connection while something was sent to it."""
+
+
+class _BytesCodec(CodecBase):
+    """Takes messages that are bytes already: an event is serialised once for all viewers."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:  # noqa: ARG002 - grpclib's signature
+        """Return bytes untouched and messages serialised."""
+        return message if isinstance(message, bytes) else message.SerializeToString()
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        """Return the message in ``data``."""
+        return message_type.FromString(data)
+
+
+async def receive(stream: Stream[Any, Any], limit: int) -> bytes | None:
+    """Return the next message of a stream, undecoded; None where the peer has ended it.
+
+    Raises:
+        MessageTooLargeError: The prefix announces more than ``limit`` bytes; nothing was buffered.
+        PeerGoneError: The stream ended within a message.
+        GRPCError: The message is compressed, which was not negotiated.
+    """
+    source = stream._stream  # noqa: SLF001 - the public recv_message has no limit
+    try:
+        prefix = await source.recv_data(_PREFIX.size)
+        if not prefix:
+            return None
+        compressed, length = _PREFIX.unpack(prefix)
+        if compressed:
+            raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported")
+        if length > limit:
+            raise MessageTooLargeError(length, limit)
+        data = await source.recv_data(length)
+    except AssertionError as error:  # how grpclib says that the stream ended too early
+        raise PeerGoneError("the stream ended within a message") from error
+    if len(data) != length:
+        raise PeerGoneError("the stream ended within a message")
+    return data
+
+
+async def receive_request(
+    stream: Stream[Any, Any], kind: Callable[[], _Request], limit: int
+) -> _Request:
+    """Return the one request of a unary call.
+
+    Args:
+        stream: The call.
+        kind: The message class.
+        limit: Greatest message taken, in bytes.
+
+    Raises:
+        GRPCError: There is none, it is over the limit (RESOURCE_EXHAUSTED), or it cannot be
+            decoded (INVALID_ARGUMENT).
+    """
+    request = kind()
+    try:
+        data = await receive(stream, limit)
+        if data is None:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the call ended without a request")
+        request.ParseFromString(data)
+    except MessageTooLargeError as error:
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, str(error)) from None
+    except (DecodeError, PeerGoneError):
+        name = request.DESCRIPTOR.full_name
+        raise GRPCError(
+            Status.INVALID_ARGUMENT, f"the request cannot be decoded as {name}: mend the client"
+        ) from None
+    return request
+
+
+def sender_of(stream: Stream[Any, Any]) -> Callable[[bytes], Awaitable[None]]:
+    """Return what sends serialised messages; it raises PeerGoneError where nobody listens."""
+
+    async def send(data: bytes) -> None:
+        try:
+            await stream.send_message(data)
+        except (h2.exceptions.ProtocolError, StreamTerminatedError, OSError) as error:
+            raise PeerGoneError(str(error) or type(error).__name__) from error
+
+    return send
+
+
+def bytes_received(stream: Stream[Any, Any]) -> int:
+    """Return how many bytes of a stream have arrived, half a message included: proof of life."""
+    return stream._stream.data_received  # noqa: SLF001 - grpclib counts, but does not tell
+
+
+def peer_of(stream: Stream[Any, Any]) -> str:
+    """Return the peer's address for messages; empty where it is unknown."""
+    address = stream.peer.addr()
+    return f"{address[0]}:{address[1]}" if address else ""
+
+
+class _Protocol(H2Protocol):
+    """One connection; announces large frames."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        h2_connection = self.connection._connection  # noqa: SLF001 - grpclib has no setting for it
+        h2_connection.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
+        self.connection.flush()
+
+    def end(self) -> None:
+        """Say goodbye and close, with whatever is in flight."""
+        if self.connection.is_closing():
+            return
+        with suppress(h2.exceptions.ProtocolError):  # the peer may have said goodbye already
+            h2_connection = self.connection._connection  # noqa: SLF001 - as above
+            h2_connection.close_connection(ErrorCodes.NO_ERROR)
+            self.connection.flush()
+        self.processor.close("the monitor is shutting down")
+
+
+class ClosingServer(Server):
+    """grpclib's server with our codec, windows and frames, and a close that ends connections."""
+
+    def __init__(self, handlers: Collection[IServable]) -> None:
+        config = Configuration(
+            http2_connection_window_size=CONNECTION_WINDOW_BYTES,
+            http2_stream_window_size=STREAM_WINDOW_BYTES,
+        )
+        super().__init__(handlers, codec=_BytesCodec(), config=config)
+        self._connections: list[_Protocol] = []
+
+    def _protocol_factory(self) -> H2Protocol:
+        made = super()._protocol_factory()
+        protocol = _Protocol(made.handler, made.config, made.h2_config)
+        self._connections = [each for each in self._connections if not _closed(each)]
+        self._connections.append(protocol)
+        return protocol
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Return where the server listens: host and port."""
+        sockets = getattr(self._server, "sockets", ())
+        return [each.getsockname()[:2] for each in sockets]
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
+
+    def close_connections(self) -> None:
+        """Close every connection, whatever is in flight on it."""
+        for protocol in self._connections:
+            if hasattr(protocol, "connection"):
+                protocol.end()
+        self._connections.clear()
+
+
+def _closed(protocol: _Protocol) -> bool:
+    return hasattr(protocol, "connection") and protocol.connection.is_closing()

@@ -1,0 +1,276 @@
+"""Takes in telemetry: checks a message, keeps it, shows it, acknowledges it. In that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from trainmon.monitor.progress import LOSS_SERIES
+from trainmon.monitor.store.base import Record, Store
+from trainmon.monitor.validation import check_batch, check_metrics
+from trainmon.monitor.wire_events import EventField
+from trainmon.v1.telemetry_pb2 import (
+    ErrorCode,
+    MetricData,
+    MetricSeries,
+    TelemetryRequest,
+    TrainingStatus,
+)
+
+if TYPE_CHECKING:
+    from trainmon.config import Settings
+    from trainmon.monitor.clock import Clock
+    from trainmon.monitor.link import TrainerLink
+    from trainmon.monitor.producer import Producer
+    from trainmon.monitor.session import Session
+
+__all__ = ["Ingest"]
+
+#: What a process may still say when it has said goodbye; heartbeats are answered before.
+_AFTER_THE_END = frozenset({"command_result", "performance_data"})
+
+
+class Ingest:
+    """Takes in the messages of every stream.
+
+    Args:
+        settings: The monitor's settings.
+        clock: The clocks.
+        store: Where history is kept.
+        on_valid: Called with a session's id and each message that was found valid.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        on_valid: Callable[[str, TelemetryRequest], None] | None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = store
+        self._on_valid = on_valid
+        self._takers: dict[str, _Taker] = {
+            "batch_data": self._batch,
+            "command_result": self._command_result,
+            "epoch_data": self._epoch,
+            "metric_data": self._metrics,
+            "performance_data": self._performance,
+            "status_update": self._status,
+        }
+
+    async def take(
+        self, link: TrainerLink, session: Session, producer: Producer, request: TelemetryRequest
+    ) -> None:
+        """Take in one message of a stream that is bound to its session and producer."""
+        session.heard_from(producer)
+        kind = request.WhichOneof("payload")
+        if kind == "heartbeat":
+            link.answer_heartbeat(request.heartbeat)
+            producer.life.seen(request.heartbeat.trainer)
+            session.refresh()
+            return
+        sequence = request.sequence if request.HasField("sequence") else None
+        if sequence is not None and producer.sequences.is_duplicate(sequence):
+            link.acknowledge(producer.sequences.stored)
+            return
+        if producer.life.ended and kind not in _AFTER_THE_END:
+            _refuse_closed(link, session)
+            return
+        told = _Telling(link, session)
+        if sequence == 0:
+            told.invalid("sequence is 0, but should be 1 or more: the message was dropped")
+            return
+        await self._keep_and_show(told, producer, request, kind, sequence)
+        if sequence is not None:
+            producer.sequences.commit(sequence)
+        link.acknowledge(sequence)
+        session.refresh()
+
+    async def _keep_and_show(
+        self,
+        told: _Telling,
+        producer: Producer,
+        request: TelemetryRequest,
+        kind: str | None,
+        sequence: int | None,
+    ) -> None:
+        taker = self._takers.get(kind or "")
+        if taker is None:
+            told.invalid("the message holds nothing this monitor knows: it was dropped")
+            record, show = Record(producer.id, sequence), _nothing
+        else:
+            record, show = taker(told, producer, request)
+        if sequence is not None or record.series or record.key_frame or record.epoch:
+            for refused in await self._store.append(told.session.id, record):
+                told.exhausted(refused)
+        show()
+        if self._on_valid is not None and taker is not None:
+            self._on_valid(told.session.id, request)
+
+    def _batch(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
+        batch, session = request.batch_data, told.session
+        names = len(session.registration.class_names)
+        for complaint in check_batch(batch, names, producer.pictures):
+            told.invalid(complaint)
+        _count_steps(producer, request)
+        has_samples = bool(batch.images or batch.texts)
+        losses = MetricData()
+        if batch.HasField("batch_loss") and not producer.sends_metric_data:
+            losses.timestamp_ms = batch.timestamp_ms
+            losses.series.append(_loss_row(producer, request, self._clock.wall_ms()))
+        keep = has_samples and self._is_key_frame(producer, request)
+
+        def show() -> None:
+            producer.life.stepped()
+            if session.is_first_rank(producer):
+                session.progress.batch(batch)
+            if has_samples or session.newest_batch is None:
+                session.newest_batch = batch
+            if losses.series:
+                session.hub.publish(EventField.METRIC_DATA, losses.SerializeToString())
+            session.hub.publish_picture(batch.SerializeToString, has_samples=has_samples)
+
+        series = tuple(losses.series)
+        frame = batch if keep else None
+        return Record(producer.id, _sequence(request), series=series, key_frame=frame), show
+
+    def _is_key_frame(self, producer: Producer, request: TelemetryRequest) -> bool:
+        """A numbered picture is one; of a producer that numbers nothing, one now and then."""
+        if request.HasField("sequence"):
+            return True
+        if producer.sequences.stored is not None or producer.sends_metric_data:
+            return False
+        now, last = self._clock.monotonic(), producer.kept_picture_at
+        if last is not None and now - last < self._settings.key_frame_interval_s:
+            return False
+        producer.kept_picture_at = now
+        return True
+
+    def _metrics(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
+        data, session = request.metric_data, told.session
+        for complaint in check_metrics(data):
+            told.invalid(complaint)
+        for series in data.series:
+            series.name = _name_of(producer, series.name)
+
+        def show() -> None:
+            producer.life.stepped()
+            session.progress.metrics(data)
+            session.hub.publish(EventField.METRIC_DATA, data.SerializeToString())
+
+        return Record(producer.id, _sequence(request), series=tuple(data.series)), show
+
+    def _epoch(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
+        epoch, session = request.epoch_data, told.session
+
+        def show() -> None:
+            if session.is_first_rank(producer):
+                session.epochs[epoch.attempt, epoch.epoch] = epoch
+                session.hub.publish(EventField.EPOCH_DATA, epoch.SerializeToString())
+
+        return Record(producer.id, _sequence(request), epoch=epoch), show
+
+    def _performance(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
+        data, session = request.performance_data, told.session
+
+        def show() -> None:
+            if session.is_first_rank(producer):
+                session.performance = data
+                session.progress.performance(data)
+                session.hub.publish(EventField.PERFORMANCE_DATA, data.SerializeToString())
+
+        return Record(producer.id, _sequence(request)), show
+
+    def _status(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
+        update, session = request.status_update, told.session
+        if update.status not in TrainingStatus.values():
+            told.invalid(f"status is {update.status}, which this monitor does not know")
+
+        def show() -> None:
+            producer.life.said(update.status, update.trainer)
+            if update.HasField("details"):
+                session.learn(update.details)
+            failed = update.status == TrainingStatus.TRAINING_STATUS_FAILED
+            if failed or session.is_first_rank(producer):
+                session.status_message = update.message
+                session.hub.publish(EventField.STATUS_UPDATE, update.SerializeToString())
+
+        return Record(producer.id, _sequence(request)), show
+
+    def _command_result(
+        self, told: _Telling, producer: Producer, request: TelemetryRequest
+    ) -> _Taken:
+        def show() -> None:
+            complaint = told.session.commands.answered(request.command_result)
+            if complaint:
+                told.invalid(f"{complaint}: the result was dropped")
+
+        return Record(producer.id, _sequence(request)), show
+
+
+_Taken: TypeAlias = tuple[Record, Callable[[], None]]
+_Taker: TypeAlias = Callable[["_Telling", "Producer", TelemetryRequest], _Taken]
+
+
+class _Telling:
+    """Tells a training, and the session's viewers, what was wrong with a message."""
+
+    def __init__(self, link: TrainerLink, session: Session) -> None:
+        self._link = link
+        self.session = session
+
+    def invalid(self, message: str) -> None:
+        """Part of a message is bad; the rest was kept."""
+        code = ErrorCode.ERROR_CODE_INVALID_MESSAGE
+        self.session.note_error(self._link.error(code, message))
+
+    def exhausted(self, message: str) -> None:
+        """Part of a message is beyond a limit; the rest was kept."""
+        code = ErrorCode.ERROR_CODE_RESOURCE_EXHAUSTED
+        self.session.note_error(self._link.error(code, message))
+
+
+def _nothing() -> None:
+    """There is nothing to show."""
+
+
+def _sequence(request: TelemetryRequest) -> int | None:
+    return request.sequence if request.HasField("sequence") else None
+
+
+def _refuse_closed(link: TrainerLink, session: Session) -> None:
+    error = link.fail(
+        ErrorCode.ERROR_CODE_SESSION_CLOSED,
+        f"this process has ended its part of session {session.id}: register a new run, or the "
+        "same run_key with another producer_id to go on with it",
+    )
+    if error is not None:
+        session.note_error(error)
+
+
+def _count_steps(producer: Producer, request: TelemetryRequest) -> None:
+    """Number the batches of a trainer that sends no steps: the original protocol had none."""
+    batch = request.batch_data
+    if batch.global_step:
+        producer.counts_steps = True
+    elif not (producer.counts_steps or producer.sends_metric_data):
+        batch.global_step = 0 if producer.last_step is None else producer.last_step + 1
+    producer.last_step = batch.global_step
+
+
+def _loss_row(producer: Producer, request: TelemetryRequest, now_ms: int) -> MetricSeries:
+    batch = request.batch_data
+    return MetricSeries(
+        name=_name_of(producer, LOSS_SERIES),
+        steps=[batch.global_step],
+        times=[batch.timestamp_ms or request.timestamp_ms or now_ms],
+        values=[batch.batch_loss],
+        attempt=batch.attempt,
+    )
+
+
+def _name_of(producer: Producer, series: str) -> str:
+    """Return the name a series is kept under: only the first rank's go by their own."""
+    return f"{series}/rank{producer.rank}" if producer.rank else series

@@ -1,0 +1,49 @@
+"""How far a run is, from whatever tells of it. Pure."""
+
+from __future__ import annotations
+
+from trainmon.v1.telemetry_pb2 import BatchData, MetricData, PerformanceData
+
+__all__ = ["LOSS_SERIES", "Progress"]
+
+#: The series that holds the batch loss.
+LOSS_SERIES = "loss"
+
+
+class Progress:
+    """Newest step, epoch, batch and loss. Older news than what is known changes nothing."""
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.global_step: int | None = None
+        self.epoch = 0
+        self.batch_index = 0
+        self.loss: float | None = None
+
+    def batch(self, batch: BatchData) -> None:
+        """A picture, or a foreign trainer's batch."""
+        if not self._advance(batch.attempt, batch.global_step):
+            return
+        self.epoch, self.batch_index = batch.epoch, batch.batch_index
+        if batch.HasField("batch_loss"):
+            self.loss = batch.batch_loss
+
+    def performance(self, data: PerformanceData) -> None:
+        """Rates, which know where the run is too; all zero: they do not."""
+        if not (data.global_step or data.epoch or data.batch_index):
+            return
+        if self._advance(self.attempt, data.global_step):
+            self.epoch, self.batch_index = data.epoch, data.batch_index
+
+    def metrics(self, data: MetricData) -> None:
+        """Scalars."""
+        for series in data.series:
+            newer = series.steps and self._advance(series.attempt, int(series.steps[-1]))
+            if newer and series.name == LOSS_SERIES:
+                self.loss = series.values[-1]
+
+    def _advance(self, attempt: int, step: int) -> bool:
+        if self.global_step is not None and (attempt, step) < (self.attempt, self.global_step):
+            return False
+        self.attempt, self.global_step = attempt, step
+        return True

@@ -1,0 +1,1 @@
+"""Where history is kept: the interface, and a store in memory."""

@@ -1,0 +1,109 @@
+"""TelemetryService: trainings come in here. No rules of its own, they are the backend's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from grpclib.const import Status
+
+from trainmon.monitor.doors import (
+    UNKNOWN_CALLER,
+    answering_refusals,
+    is_known_caller,
+    require_known_caller,
+)
+from trainmon.monitor.framing import (
+    MessageTooLargeError,
+    PeerGoneError,
+    bytes_received,
+    peer_of,
+    receive,
+    receive_request,
+    sender_of,
+)
+from trainmon.monitor.link import TrainerLink
+from trainmon.v1.telemetry_grpc import TelemetryServiceBase
+from trainmon.v1.telemetry_pb2 import (
+    ErrorCode,
+    RegisterTrainingSessionRequest,
+    SessionResponse,
+    TelemetryRequest,
+    TelemetryResponse,
+)
+
+if TYPE_CHECKING:
+    from grpclib.server import Stream
+
+    from trainmon.monitor.backend import Backend
+
+__all__ = ["TelemetryService"]
+
+
+class TelemetryService(TelemetryServiceBase):
+    """The service on grpclib.
+
+    Args:
+        backend: What it speaks for.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._limit_bytes = backend.settings.max_message_bytes
+
+    async def RegisterTrainingSession(  # noqa: N802 - the contract's name
+        self, stream: Stream[RegisterTrainingSessionRequest, SessionResponse]
+    ) -> None:
+        """Open, join or take over a session."""
+        require_known_caller(self._backend, stream)
+        request = await receive_request(stream, RegisterTrainingSessionRequest, self._limit_bytes)
+        with answering_refusals():
+            response = await self._backend.register(request)
+        await stream.send_message(response)
+
+    async def StreamTelemetry(  # noqa: N802 - the contract's name
+        self, stream: Stream[TelemetryRequest, TelemetryResponse]
+    ) -> None:
+        """Carry telemetry up and commands down until either end is gone."""
+        timeout_s = self._backend.settings.heartbeat_timeout_ms / 1000
+        link = TrainerLink(
+            self._backend.clock, lambda: bytes_received(stream), timeout_s, peer_of(stream)
+        )
+        if not is_known_caller(self._backend, stream):
+            link.fail(ErrorCode.ERROR_CODE_UNAUTHENTICATED, UNKNOWN_CALLER)
+        self._backend.link_opened(link)
+        reader = asyncio.create_task(self._read(stream, link), name="TrainerLink reader")
+        reader.add_done_callback(lambda _: link.end(Status.OK))
+        try:
+            await link.run(sender_of(stream))
+        finally:
+            reader.cancel()
+            await asyncio.wait({reader})
+            self._backend.link_closed(link)
+        if not reader.cancelled():
+            reader.result()
+
+    async def _read(
+        self, stream: Stream[TelemetryRequest, TelemetryResponse], link: TrainerLink
+    ) -> None:
+        try:
+            while (data := await receive(stream, self._limit_bytes)) is not None:
+                request = _decoded(data)
+                if request is None:
+                    self._backend.undecodable(link)
+                else:
+                    await self._backend.take(link, request)
+                if link.over:
+                    return
+        except MessageTooLargeError as error:
+            self._backend.too_large(link, error)
+        except PeerGoneError:
+            return
+
+
+def _decoded(data: bytes) -> TelemetryRequest | None:
+    try:
+        return TelemetryRequest.FromString(data)
+    except DecodeError:
+        return None

@@ -1,0 +1,59 @@
+"""Builds the messages viewers get, once for all of them, from bytes that are serialised already."""
+
+from __future__ import annotations
+
+from trainmon.v1.dashboard_pb2 import WatchSessionResponse
+
+__all__ = ["EventField", "encode_event"]
+
+
+class EventField:
+    """Field numbers of WatchSessionResponse's events."""
+
+    BATCH_DATA = WatchSessionResponse.BATCH_DATA_FIELD_NUMBER
+    COMMAND_RECORD = WatchSessionResponse.COMMAND_RECORD_FIELD_NUMBER
+    EPOCH_DATA = WatchSessionResponse.EPOCH_DATA_FIELD_NUMBER
+    ERROR = WatchSessionResponse.ERROR_FIELD_NUMBER
+    KEEP_ALIVE = WatchSessionResponse.KEEP_ALIVE_FIELD_NUMBER
+    METRIC_DATA = WatchSessionResponse.METRIC_DATA_FIELD_NUMBER
+    PERFORMANCE_DATA = WatchSessionResponse.PERFORMANCE_DATA_FIELD_NUMBER
+    SNAPSHOT = WatchSessionResponse.SNAPSHOT_FIELD_NUMBER
+    STATUS_UPDATE = WatchSessionResponse.STATUS_UPDATE_FIELD_NUMBER
+
+
+_LENGTH_DELIMITED = 2
+_TIMESTAMP_TAG = bytes([WatchSessionResponse.TIMESTAMP_MS_FIELD_NUMBER << 3])
+_CURSOR_TAG = bytes([WatchSessionResponse.CURSOR_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+
+
+def encode_event(field: int, payload: bytes, timestamp_ms: int, cursor: str) -> bytes:
+    """Return a serialised WatchSessionResponse without serialising ``payload`` again.
+
+    Args:
+        field: Which event, of :class:`EventField`.
+        payload: The event's own message, serialised.
+        timestamp_ms: The monitor's wall clock.
+        cursor: Where a viewer resumes after this event.
+    """
+    text = cursor.encode("ascii")
+    return b"".join(
+        (
+            _TIMESTAMP_TAG,
+            _varint(timestamp_ms),
+            _CURSOR_TAG,
+            _varint(len(text)),
+            text,
+            bytes([field << 3 | _LENGTH_DELIMITED]),
+            _varint(len(payload)),
+            payload,
+        )
+    )
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
