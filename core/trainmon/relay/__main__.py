@@ -1,0 +1,74 @@
+"""``python -m trainmon.relay``: started by a training's session, never by people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from trainmon.channel import RelayChannel, read_hello
+from trainmon.config import Settings
+from trainmon.errors import ConfigurationError
+from trainmon.relay.app import Relay
+
+__all__ = ["main"]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainmon.relay",
+        description="Carries what a training tells to the monitor. A training starts it by itself; "
+        "there is nothing to be gained by starting it by hand.",
+    )
+    for name, what in (
+        ("channel", "descriptor of the memory shared with the training"),
+        ("record-bytes", "bytes of that memory's record ring"),
+        ("wake", "descriptor of the socket by which the two wake each other"),
+        ("hello", "descriptor of the file that says what is trained"),
+    ):
+        parser.add_argument(f"--{name}", type=int, required=True, help=what)
+    return parser.parse_args()
+
+
+async def _run(
+    channel: RelayChannel, wake: socket.socket, hello: Mapping[str, Any], settings: Settings
+) -> int:
+    return await Relay(channel, wake, hello, settings).run()
+
+
+def main() -> int:
+    """Run a relay on the descriptors that were passed down; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="trainmon: %(message)s", stream=sys.stderr)
+    arguments = _arguments()
+    # Ctrl-C is meant for the training, which then says goodbye through us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        settings = Settings.from_environment()
+        channel = RelayChannel.attach(arguments.channel, arguments.record_bytes)
+        hello = read_hello(arguments.hello)
+        wake = socket.socket(fileno=arguments.wake)
+    except (ConfigurationError, OSError, ValueError) as error:
+        sys.stderr.write(f"trainmon: the relay cannot start: {error}\n")
+        return 2
+    wake.setblocking(False)
+    with wake:
+        return asyncio.run(_run(channel, wake, hello, settings))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, also where a thread hangs in a driver or in a plugin."""
+    sys.stderr.flush()
+    if len(threading.enumerate()) > 1:
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main())

@@ -1,0 +1,368 @@
+"""The relay's life: put together, turned round and round, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
+
+from trainmon.channel import EXIT_FINAL, Kind, RelayChannel, Word
+from trainmon.config import Settings, parse_address
+from trainmon.manager import get_manager
+from trainmon.relay.budget import Budget
+from trainmon.relay.clock import ClockOffset
+from trainmon.relay.commands import Commands
+from trainmon.relay.demand import Demand
+from trainmon.relay.encoder import Encoder
+from trainmon.relay.frame import Frame
+from trainmon.relay.inbox import Inbox
+from trainmon.relay.link import Link
+from trainmon.relay.liveness import Liveness, TrainerProcess
+from trainmon.relay.losses import LossCounter
+from trainmon.relay.observers import Observers
+from trainmon.relay.outbox import Outbox
+from trainmon.relay.pace import Pace
+from trainmon.relay.performance import Performance
+from trainmon.relay.recorder import Recorder
+from trainmon.relay.resources import Resources
+from trainmon.relay.run_state import RunState
+from trainmon.v1.control_pb2 import ControlCommand
+from trainmon.v1.telemetry_pb2 import (
+    BatchData,
+    Heartbeat,
+    RegisterTrainingSessionRequest,
+    SessionConfig,
+)
+
+__all__ = ["Relay"]
+
+_log = logging.getLogger(__name__)
+
+_WATCHED_FLUSH_S, _FLUSH_S = 0.033, 0.25
+_WATCHED_TURN_S, _STEPPING_TURN_S, _IDLE_TURN_S = 0.033, 0.05, 0.1
+#: Without a step for so long the training counts as idle, and is looked at less often.
+_IDLE_AFTER_NS = 1_000_000_000
+_TERMINATE_S = 2.0
+#: How long the last state waits for the last pictures to be encoded.
+_LAST_PICTURES_S = 1.0
+#: A process that dies closes its end of the wake-up socket a moment before it is gone.
+_DEATH_GRACE_S = 1.0
+_OBSERVERS_S = 1.0
+
+
+class _Phase(Enum):
+    """Where the relay stands in its life."""
+
+    LIVE = auto()
+    """The training runs, or may."""
+    CLOSING = auto()
+    """The training has ended or is gone: what is left is delivered."""
+    LEAVING = auto()
+    """Told to go while the training goes on: what is at hand is delivered."""
+
+
+class Relay:
+    """One relay; build it in a running event loop and await :meth:`run`.
+
+    Args:
+        channel: Shared with the training.
+        wake: Connected to the training; a byte is a call to look, its end that the other is gone.
+        hello: What the training told at this relay's start.
+        settings: As the training has them.
+    """
+
+    def __init__(
+        self,
+        channel: RelayChannel,
+        wake: socket.socket,
+        hello: Mapping[str, Any],
+        settings: Settings,
+    ) -> None:
+        self._channel, self._wake, self._settings = channel, wake, settings
+        block = channel.block
+        self._words = block.words
+        self._run_state = RunState(hello)
+        self._losses = LossCounter(block)
+        self._outbox = Outbox(settings.outbox_bytes, self._losses)
+        self._pace = Pace()
+        self._liveness = Liveness(block, settings.stall_after_s)
+        self._trainer = TrainerProcess(self._run_state.registration.pid)
+        manager = get_manager("relay")
+        self._observers = Observers(manager, self._run_state.session, self._losses)
+        self._recorder = Recorder(
+            self._run_state, self._outbox, self._pace, self._liveness, self._observers
+        )
+        self._commands = Commands(channel, self._wake_trainer, self._recorder.answer)
+        self._recorder.commands = self._commands
+        self._clock = ClockOffset()
+        self._performance = Performance(block, self._pace, self._losses, self._clock)
+        self._resources = Resources(self._trainer.pid)
+        self._demand = Demand(block, Budget(settings.overhead_budget))
+        self._encoder = Encoder(
+            block.words, channel.slots, self._losses, self._deliver, self._recorder.note
+        )
+        self._encoder.labels = tuple(self._run_state.registration.class_names)
+        if manager.implements("trainmon_render_batch"):
+            session = self._run_state.session
+            self._encoder.render = lambda event: manager.render_batch(session, event)
+        host, port = parse_address(settings.monitor)
+        producer_id = self._run_state.registration.producer_id
+        self._link = Link(host, port, producer_id, self._outbox, self, self._losses, self._clock)
+        self._inbox = Inbox(channel.records, self._takers(), self._losses)
+        self._turn = asyncio.Event()
+        self._phase = _Phase.LIVE
+        self._deadline_s = self._pictures_until_s = 0.0
+        self._exit_code = EXIT_FINAL
+        self._finished = False
+        self._eof_s: float | None = None
+        self._flushed_s = 0.0
+        self._warned: set[str] = set()
+
+    def _takers(self) -> dict[Kind, Any]:
+        recorder = self._recorder
+        return {
+            Kind.STEP: recorder.step,
+            Kind.FRAME: self._encoder.submit,
+            Kind.EPOCH: recorder.epoch,
+            Kind.STATUS: recorder.status,
+            Kind.DETAILS: self._detail,
+            Kind.RESULT: recorder.result,
+            Kind.CLOSE: recorder.close,
+        }
+
+    # --- turning round ----------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Work until everything is done.
+
+        Returns:
+            The exit code: EXIT_FINAL where no other relay should follow this one.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._wake, self._heard)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        if self._trainer.descriptor is not None:
+            loop.add_reader(self._trainer.descriptor, self._turn.set)
+        link = asyncio.create_task(self._link.run(), name="trainmon-link")
+        link.add_done_callback(lambda _: self._turn.set())
+        self._observers.started()
+        try:
+            while not self._done(link):
+                self._look()
+                await self._wait()
+            await self._goodbye(link)
+        finally:
+            loop.remove_reader(self._wake)
+            self._stop_watching_trainer(loop)
+            loop.remove_signal_handler(signal.SIGTERM)
+            link.cancel()
+            await asyncio.gather(link, return_exceptions=True)
+            await self._encoder.close()
+            self._resources.close()
+            self._observers.close(_OBSERVERS_S)
+        return self._exit_code
+
+    async def _wait(self) -> None:
+        """Wait for a call, but not too long: scalars come without one."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._turn_s(), self._turn.set)
+        await self._turn.wait()
+        timer.cancel()
+        self._turn.clear()
+
+    def _turn_s(self) -> float:
+        if self._demand.watched:
+            return _WATCHED_TURN_S
+        idle_ns = time.monotonic_ns() - self._words[Word.LAST_STEP_NS]
+        return _STEPPING_TURN_S if idle_ns < _IDLE_AFTER_NS else _IDLE_TURN_S
+
+    def _look(self) -> None:
+        """Do everything that is due."""
+        now_s = time.monotonic()
+        self._words[Word.RELAY_ALIVE_NS] = time.monotonic_ns()
+        if self._phase is _Phase.LIVE:
+            if self._inbox.drain():
+                self._turn.set()
+            self._watch_trainer(now_s)
+        self._advance(now_s)
+        flush_s = _WATCHED_FLUSH_S if self._demand.watched else _FLUSH_S
+        if now_s - self._flushed_s >= flush_s:
+            self._flushed_s = now_s
+            self._recorder.flush()
+        self._demand.tick(now_s)
+        if self._performance.due(now_s):
+            resources = self._resources.update(now_s)
+            self._link.offer_performance(self._performance.message(now_s, resources))
+        self._link.outbox_filled()
+
+    def _heard(self) -> None:
+        try:
+            if not self._wake.recv(4096) and self._eof_s is None:
+                self._eof_s = time.monotonic()
+                asyncio.get_running_loop().remove_reader(self._wake)
+        except (BlockingIOError, ConnectionError):
+            pass  # nothing there, or gone in a way that the trainer's descriptor tells
+        self._turn.set()
+
+    def _wake_trainer(self) -> None:
+        with suppress(OSError):  # full: it has calls enough; gone: noticed elsewhere
+            self._wake.send(b"\1")
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _watch_trainer(self, now_s: float) -> None:
+        if self._recorder.closing:
+            self._commands.over("the training has ended")
+            self._end(_Phase.CLOSING, now_s + self._settings.relay_linger_s)
+        elif not self._trainer.alive:
+            self._inbox.drain_all()
+            if not self._recorder.closing:
+                self._recorder.died(self._trainer.pid)
+                self._commands.over("the training process died")
+            self._end(_Phase.CLOSING, now_s + self._settings.relay_linger_s)
+        elif self._eof_s is not None and now_s - self._eof_s > _DEATH_GRACE_S:
+            # The training has let go of this relay, and may read on with another.
+            self._end(_Phase.LEAVING, now_s + _TERMINATE_S)
+
+    def _stop_watching_trainer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._trainer.descriptor is not None:
+            loop.remove_reader(self._trainer.descriptor)
+            self._trainer.close()
+
+    def _terminate(self) -> None:
+        if self._phase is not _Phase.LEAVING:
+            self._inbox.drain()
+            self._exit_code = 0
+            self._end(_Phase.LEAVING, time.monotonic() + _TERMINATE_S)
+        self._turn.set()
+
+    def _end(self, phase: _Phase, deadline_s: float) -> None:
+        self._phase, self._deadline_s = phase, deadline_s
+        self._pictures_until_s = time.monotonic() + _LAST_PICTURES_S
+        # A process that is gone stays readable, and would keep this loop busy.
+        self._stop_watching_trainer(asyncio.get_running_loop())
+        self._turn.set()
+
+    def _advance(self, now_s: float) -> None:
+        """Keep the last state once the last picture is encoded."""
+        if self._phase is _Phase.LIVE or self._finished:
+            return
+        if not self._encoder.idle and now_s < self._pictures_until_s:
+            return
+        self._finished = True
+        self._recorder.flush()
+        self._recorder.finish()
+
+    def _done(self, link: asyncio.Task[None]) -> bool:
+        if link.done():
+            self._tell_end(link)
+            return True
+        if self._phase is _Phase.LIVE:
+            return False
+        if self._finished and self._outbox.empty:
+            self._words[Word.DELIVERED] = 1
+            return True
+        return time.monotonic() > self._deadline_s
+
+    def _tell_end(self, link: asyncio.Task[None]) -> None:
+        """Say why the monitor wants nothing more of this relay."""
+        if link.exception() is not None:  # our own fault: another relay shall try
+            self._exit_code = 1
+            _log.warning("the link broke: %r", link.exception())
+            return
+        self._outbox.close()
+        if self._link.ended is not None and self._phase is _Phase.LIVE:
+            _log.warning(
+                "the monitor at %s wants nothing more of this run: %s; it is no longer shown, "
+                "training goes on",
+                self._settings.monitor,
+                self._link.ended.message,
+            )
+
+    async def _goodbye(self, link: asyncio.Task[None]) -> None:
+        """Close the stream politely where everything was said."""
+        if self._outbox.empty:
+            self._link.finish()
+            await asyncio.wait((link,), timeout=_TERMINATE_S)
+        elif self._phase is _Phase.CLOSING and self._link.session_id:
+            _log.warning(
+                "%d records of this run could not be delivered to the monitor at %s within %g s "
+                "(TRAINMON_RELAY_LINGER): %s",
+                self._outbox.count,
+                self._settings.monitor,
+                self._settings.relay_linger_s,
+                self._link.last_loss or "it acknowledges nothing",
+            )
+
+    # --- pictures and details ---------------------------------------------------------------------
+
+    def _deliver(self, frame: Frame, batch: BatchData) -> None:
+        """Send an encoded frame: as a key frame, live, or both where the first would be late."""
+        prompt = self._link.up and not self._outbox.unsent
+        kept = frame.key_frame and self._recorder.key_frame(batch)
+        if kept and frame.live and prompt:
+            self._link.supersede_picture()
+        elif frame.live:
+            self._link.offer_picture(batch)
+        self._link.outbox_filled()
+        self._turn.set()
+
+    def _detail(self, fields: Mapping[str, Any]) -> None:
+        self._recorder.details(fields)
+        self._encoder.labels = tuple(self._run_state.registration.class_names)
+
+    # --- what the link asks and tells -------------------------------------------------------------
+
+    def registration(self) -> RegisterTrainingSessionRequest:
+        """Return the run as it is known now."""
+        return self._run_state.registration
+
+    def heartbeat(self) -> Heartbeat:
+        """Return what is seen of the training now."""
+        now_ns = time.monotonic_ns()
+        return Heartbeat(
+            trainer=self._liveness.judge(now_ns, self._pace.median_step_s()),
+            last_step_age_ms=self._liveness.step_age_ms(now_ns),
+        )
+
+    def linked(self, *, anew: bool) -> None:
+        """The monitor has registered us."""
+        self._demand.found()
+        self._recorder.announce(anew=anew)
+
+    def configured(self, config: SessionConfig) -> None:
+        """The monitor wants this from now on."""
+        self._demand.want(config)
+        self._encoder.quality = min(max(config.image_quality or 85, 1), 95)
+        self._encoder.max_bytes = config.max_message_bytes
+        self._performance.every_n_batches = max(1, config.performance_every_n_batches or 10)
+
+    def commanded(self, command: ControlCommand) -> None:
+        """Somebody asks for something."""
+        self._commands.receive(command)
+        self._link.outbox_filled()
+
+    def unlinked(self) -> None:
+        """The link is lost."""
+        self._demand.lost()
+
+    def acknowledged(self) -> None:
+        """Something has reached the monitor for good."""
+        if self._phase is not _Phase.LIVE:
+            self._turn.set()
+
+    def picture_sent(self) -> None:
+        """A picture is on its way."""
+        self._performance.pictures.add(time.monotonic())
+
+    def warned(self, text: str) -> None:
+        """Say once what is wrong."""
+        if text not in self._warned and len(self._warned) < 100:
+            self._warned.add(text)
+            _log.warning("%s", text)

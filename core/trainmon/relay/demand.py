@@ -1,0 +1,67 @@
+"""What viewers want, on its way down to the training, within the relay's budget."""
+
+from __future__ import annotations
+
+import time
+
+from trainmon.channel import ControlBlock, Real, Word
+from trainmon.relay.budget import Budget
+from trainmon.v1.telemetry_pb2 import SessionConfig
+
+__all__ = ["Demand"]
+
+_DEFAULT_TILE = 128
+_MAX_RATE = 60.0
+_MAX_IMAGES = 16
+
+
+class Demand:
+    """Writes the fields of the control block that the relay owns.
+
+    Args:
+        block: The control block.
+        budget: Says what part of the pictures wanted the relay can afford.
+    """
+
+    def __init__(self, block: ControlBlock, budget: Budget) -> None:
+        self._block = block
+        self._budget = budget
+        self._rate = 0.0
+        self._tile = _DEFAULT_TILE
+        self._images = _MAX_IMAGES
+        self.lost()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return self._rate > 0
+
+    def want(self, config: SessionConfig) -> None:
+        """Take over what the monitor wants. Rates beyond 0 to 60 are brought within."""
+        rate = config.frames_per_second
+        self._rate = min(rate, _MAX_RATE) if rate > 0 else 0.0  # NaN is no rate either
+        self._tile = min(max(config.tile_size or _DEFAULT_TILE, 32), 512)
+        self._images = min(max(config.max_images or _MAX_IMAGES, 1), _MAX_IMAGES)
+        self._write()
+
+    def found(self) -> None:
+        """The link stands."""
+        self._block.words[Word.LINK_LOST_NS] = 0
+
+    def lost(self) -> None:
+        """The link is lost: nobody can be watching."""
+        if not self._block.words[Word.LINK_LOST_NS]:
+            self._block.words[Word.LINK_LOST_NS] = time.monotonic_ns()
+        self._rate = 0.0
+        self._write()
+
+    def tick(self, now_s: float) -> None:
+        """Follow the budget; call often. ``now_s`` is ``time.monotonic()``."""
+        self._budget.tick(now_s, self._rate, self._tile)
+        self._write()
+
+    def _write(self) -> None:
+        words, reals = self._block.words, self._block.reals
+        words[Word.TILE_SIZE] = self._budget.tile(self._tile)
+        words[Word.MAX_IMAGES] = self._images
+        reals[Real.FRAMES_PER_SECOND] = self._budget.rate(self._rate)

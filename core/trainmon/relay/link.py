@@ -1,0 +1,393 @@
+"""The link to the monitor: register, stream, heartbeats, and all again after each loss.
+
+Order on the stream: heartbeats, then what must arrive, then rates, then pictures. Of pictures at
+most one waits; a newer one takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import h2.exceptions
+from grpclib.client import Stream
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from trainmon import wire
+from trainmon.relay.clock import ClockOffset
+from trainmon.relay.connection import WatchedChannel
+from trainmon.relay.losses import LossCounter
+from trainmon.relay.outbox import Outbox
+from trainmon.v1.control_pb2 import ControlCommand
+from trainmon.v1.telemetry_grpc import TelemetryServiceStub
+from trainmon.v1.telemetry_pb2 import (
+    BatchData,
+    ErrorCode,
+    ErrorResponse,
+    Heartbeat,
+    PerformanceData,
+    RegisterTrainingSessionRequest,
+    SessionConfig,
+    SessionResponse,
+    TelemetryRequest,
+    TelemetryResponse,
+)
+
+__all__ = ["Link", "LinkHandler"]
+
+_LEAST_BACKOFF_S, _MOST_BACKOFF_S = 0.2, 5.0
+#: A link that stood so long was good: the next loss begins with the shortest wait again.
+_GOOD_LINK_S = 10.0
+_GOODBYE_S = 1.0
+_LEAST_BEAT_S = 0.1
+#: No monitor takes less; see TRAINMON_MAX_MESSAGE_BYTES.
+_LEAST_LIMIT = 64 << 10
+#: What a request holds beside its payload, in bytes.
+_ENVELOPE_BYTES = 512
+_FINAL = frozenset(
+    {
+        ErrorCode.ERROR_CODE_SESSION_CLOSED,
+        ErrorCode.ERROR_CODE_SESSION_SUPERSEDED,
+        ErrorCode.ERROR_CODE_UNSUPPORTED_PROTOCOL,
+    }
+)
+
+#: How a link is lost in the ordinary course of things. An AssertionError is how grpclib says that a
+#: stream ended within a message.
+_LOSSES = (
+    GRPCError,
+    StreamTerminatedError,
+    OSError,
+    asyncio.TimeoutError,
+    h2.exceptions.ProtocolError,
+    AssertionError,
+)
+
+_Stream = Stream[TelemetryRequest, TelemetryResponse]
+
+
+class LinkHandler(Protocol):
+    """What the link asks of the relay and tells it; called in the event loop, never waiting."""
+
+    def registration(self) -> RegisterTrainingSessionRequest:
+        """Return the run as it is known now."""
+
+    def heartbeat(self) -> Heartbeat:
+        """Return what is seen of the training now."""
+
+    def linked(self, *, anew: bool) -> None:
+        """The monitor has registered us; ``anew``: it knew nothing of this producer."""
+
+    def configured(self, config: SessionConfig) -> None:
+        """The monitor wants this from now on."""
+
+    def commanded(self, command: ControlCommand) -> None:
+        """Somebody asks for something."""
+
+    def unlinked(self) -> None:
+        """The link is lost."""
+
+    def warned(self, text: str) -> None:
+        """Something is wrong that people should know; may come again and again."""
+
+    def acknowledged(self) -> None:
+        """Something has reached the monitor for good."""
+
+    def picture_sent(self) -> None:
+        """A picture is on its way."""
+
+
+@dataclass
+class _Pending:
+    """What waits to be sent beside the outbox: the newest of each."""
+
+    picture: BatchData | None = None
+    performance: PerformanceData | None = None
+    heartbeat_due: bool = False
+
+
+class Link:
+    """Keeps one stream to the monitor open for as long as there is something to do.
+
+    Args:
+        host: Where the monitor listens.
+        port: Likewise.
+        producer_id: From the registration; goes with every message.
+        outbox: What must arrive.
+        handler: The relay.
+        losses: Where pictures that were replaced or had no link are counted.
+        clock: Learns the monitor's clock.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        producer_id: str,
+        outbox: Outbox,
+        handler: LinkHandler,
+        losses: LossCounter,
+        clock: ClockOffset,
+    ) -> None:
+        self._address = (host, port)
+        self._producer_id = producer_id
+        self._outbox = outbox
+        self._handler = handler
+        self._losses = losses
+        self._clock = clock
+        # A generator of its own: nobody's sequence of random numbers is disturbed.
+        self._random = random.Random()  # noqa: S311 - spreads reconnections, keeps no secret
+        self._pending = _Pending()
+        self._work = asyncio.Event()
+        self._config = SessionConfig(
+            heartbeat_interval_ms=1000, heartbeat_timeout_ms=5000, max_message_bytes=4 << 20
+        )
+        self._beats = 0
+        self._ending = False
+        self.session_id = ""
+        self.up = False
+        """Whether the stream stands."""
+        self.ended: ErrorResponse | None = None
+        """Why the monitor wants nothing more of this relay; None: it does."""
+        self.last_loss = ""
+        """Why the link was lost last, for people."""
+
+    # --- what is to be sent -----------------------------------------------------------------------
+
+    def offer_picture(self, batch: BatchData) -> None:
+        """Send a live picture if the link keeps up."""
+        if not self.up:
+            self._losses.add("picture", "link_down")
+            return
+        if self._pending.picture is not None:
+            self._losses.add("picture", "link_busy")
+        self._pending.picture = batch
+        self._work.set()
+
+    def supersede_picture(self) -> None:
+        """Drop the picture that waits: a newer one goes as a key frame."""
+        if self._pending.picture is not None:
+            self._losses.add("picture", "link_busy")
+            self._pending.picture = None
+
+    def offer_performance(self, data: PerformanceData) -> None:
+        """Send rates; of several that wait only the newest."""
+        if self.up:
+            self._pending.performance = data
+            self._work.set()
+
+    def outbox_filled(self) -> None:
+        """Look into the outbox."""
+        self._work.set()
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, and connect again, until the monitor wants no more or the task is cancelled."""
+        backoff_s = _LEAST_BACKOFF_S
+        while self.ended is None:
+            began_s = time.monotonic()
+            try:
+                await self._connect()
+                self.last_loss = "the monitor ended the stream"
+            except _LOSSES as error:
+                self._lost(error)
+            except Exception as error:  # noqa: BLE001 - the link's door: whatever a peer provokes, it comes back
+                self._losses.add("link", "exception")
+                self._lost(error)
+                self._handler.warned(f"the link failed unexpectedly: {self.last_loss}")
+            finally:
+                self._down()
+            if self._ending or self.ended is not None:
+                return
+            if time.monotonic() - began_s > _GOOD_LINK_S:
+                backoff_s = _LEAST_BACKOFF_S
+            await asyncio.sleep(backoff_s * self._random.uniform(0.5, 1.0))
+            backoff_s = min(_MOST_BACKOFF_S, backoff_s * 2)
+
+    def finish(self) -> None:
+        """End the stream politely once it has nothing more to carry; :meth:`run` then returns."""
+        self._ending = True
+        self._work.set()
+
+    async def _connect(self) -> None:
+        timeout_s = self._config.heartbeat_timeout_ms / 1e3
+        channel = WatchedChannel(*self._address)
+        try:
+            stub = TelemetryServiceStub(channel)
+            limit = self._config.max_message_bytes - _ENVELOPE_BYTES
+            request = wire.fitting(self._handler.registration(), limit)
+            request.session_id = self.session_id
+            request.timestamp_ms = wire.now_ms()
+            response = await asyncio.wait_for(stub.RegisterTrainingSession(request), timeout_s)
+            self._registered(response)
+            async with stub.StreamTelemetry.open() as stream:
+                await self._converse(channel, stream)
+        finally:
+            channel.close()
+
+    def _registered(self, response: SessionResponse) -> None:
+        self.session_id = response.session_id
+        anew = not response.HasField("stored_sequence")
+        self._outbox.registered(None if anew else response.stored_sequence)
+        self._configure(response.config)
+        self.up = True
+        self._handler.linked(anew=anew)
+
+    def _configure(self, config: SessionConfig) -> None:
+        """Take over what the monitor wants; a field it left out stays as it was."""
+        self._config.MergeFrom(config)
+        # 0 says that nobody watches, and must not be taken for a field left out.
+        self._config.frames_per_second = config.frames_per_second
+        self._config.viewers = config.viewers
+        self._handler.configured(self._config)
+
+    def _down(self) -> None:
+        self.up = False
+        self._clock.restart()
+        if self._pending.picture is not None:
+            self._losses.add("picture", "link_down")
+        self._pending = _Pending()
+        self._handler.unlinked()
+
+    def _lost(self, error: Exception) -> None:
+        """Tell a refusal for good from a link that may come back."""
+        self.last_loss = f"{type(error).__name__}: {error}"
+        if not isinstance(error, GRPCError):
+            return
+        text = error.message or ""
+        self.last_loss = f"{error.status.name}: {text}"
+        if error.status is Status.FAILED_PRECONDITION and self.ended is None:
+            # The ErrorResponse that names the code can be lost: a reset stream is not read on.
+            self.ended = ErrorResponse(message=text)
+        elif error.status is Status.RESOURCE_EXHAUSTED and not self.session_id:
+            self._config.max_message_bytes = max(_LEAST_LIMIT, self._config.max_message_bytes // 2)
+        elif error.status in (Status.UNAUTHENTICATED, Status.UNIMPLEMENTED):
+            self._handler.warned(f"the monitor at {self._where()} refused: {text}")
+
+    def _where(self) -> str:
+        host, port = self._address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    # --- one stream -------------------------------------------------------------------------------
+
+    async def _converse(self, channel: WatchedChannel, stream: _Stream) -> None:
+        await stream.send_request()
+        self._beats = 0
+        tasks = [
+            asyncio.create_task(self._send(stream), name="trainmon-link-send"),
+            asyncio.create_task(self._receive(stream), name="trainmon-link-receive"),
+            asyncio.create_task(
+                channel.watch(self._config.heartbeat_timeout_ms / 1e3), name="trainmon-link-watch"
+            ),
+            asyncio.create_task(self._beat(), name="trainmon-link-beat"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0] in done and tasks[0].exception() is None:
+                # Everything was said, and the stream ended on our side.
+                await asyncio.wait(tasks[1:2], timeout=_GOODBYE_S)
+                return
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            self._pending.heartbeat_due = True
+            self._work.set()
+            await asyncio.sleep(max(_LEAST_BEAT_S, self._config.heartbeat_interval_ms / 1e3))
+
+    async def _send(self, stream: _Stream) -> None:
+        while True:
+            request = self._next()
+            if request is None:
+                if self._ending:
+                    await stream.end()
+                    return
+                self._work.clear()
+                await self._work.wait()
+                continue
+            request.session_id = self.session_id
+            request.producer_id = self._producer_id
+            if not request.timestamp_ms:
+                request.timestamp_ms = wire.now_ms()
+            if request.HasField("heartbeat"):
+                self._clock.sent(self._beats, time.time() * 1e3)
+            await stream.send_message(request)
+            if request.HasField("batch_data"):
+                self._handler.picture_sent()
+
+    def _next(self) -> TelemetryRequest | None:
+        pending = self._pending
+        if pending.heartbeat_due:
+            pending.heartbeat_due = False
+            self._beats += 1
+            heartbeat = self._handler.heartbeat()
+            heartbeat.timestamp_ms = wire.now_ms()
+            heartbeat.sequence_number = self._beats
+            return TelemetryRequest(heartbeat=heartbeat)
+        return self._next_sequenced() or self._next_best_effort()
+
+    def _next_sequenced(self) -> TelemetryRequest | None:
+        waiting = self._outbox.peek()
+        while waiting is not None and self._too_large(len(waiting.message)):
+            self._outbox.drop_next("message_too_large")
+            waiting = self._outbox.peek()
+        if waiting is not None and waiting.last and self._pending.picture is not None:
+            return None  # after the last state the session is over: first its last picture
+        entry = self._outbox.next()
+        if entry is None:
+            return None
+        request = TelemetryRequest.FromString(entry.message)
+        request.sequence = entry.sequence
+        return request
+
+    def _too_large(self, size: int) -> bool:
+        return size + _ENVELOPE_BYTES > self._config.max_message_bytes
+
+    def _next_best_effort(self) -> TelemetryRequest | None:
+        pending = self._pending
+        if pending.performance is not None:
+            performance, pending.performance = pending.performance, None
+            return TelemetryRequest(performance_data=performance)
+        if pending.picture is not None:
+            picture, pending.picture = pending.picture, None
+            if self._too_large(picture.ByteSize()):
+                self._losses.add("picture", "message_too_large")
+                return self._next_sequenced()
+            return TelemetryRequest(batch_data=picture, timestamp_ms=picture.timestamp_ms)
+        return None
+
+    async def _receive(self, stream: _Stream) -> None:
+        async for response in stream:
+            kind = response.WhichOneof("payload")
+            if kind == "acknowledgment":
+                if response.acknowledgment.HasField("acknowledged_sequence"):
+                    self._outbox.acknowledge(response.acknowledgment.acknowledged_sequence)
+                    self._work.set()
+                    self._handler.acknowledged()
+            elif kind == "command":
+                self._handler.commanded(response.command)
+            elif kind == "config":
+                self._configure(response.config)
+            elif kind == "heartbeat":
+                self._clock.replied(response.heartbeat, time.time() * 1e3)
+            elif kind == "error":
+                self._hear(response.error)
+        # Leaving the stream with this makes grpclib raise the status it ended with, if a bad one.
+        raise StreamTerminatedError("the monitor ended the stream")
+
+    def _hear(self, error: ErrorResponse) -> None:
+        if error.code in _FINAL:
+            self.ended = error
+        elif error.code != ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
+            name = ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
+            self._handler.warned(f"the monitor says {name}: {error.message}")

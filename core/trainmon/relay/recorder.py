@@ -1,0 +1,205 @@
+"""What the training told, made into what the monitor is to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainmon import wire
+from trainmon.channel import StepRecord
+from trainmon.relay.commands import Commands
+from trainmon.relay.epochs import Epochs
+from trainmon.relay.liveness import Liveness
+from trainmon.relay.observers import Observers
+from trainmon.relay.outbox import Entry, Outbox, RecordKind
+from trainmon.relay.pace import Pace
+from trainmon.relay.run_state import RunState
+from trainmon.relay.scalars import Scalars
+from trainmon.v1.control_pb2 import CommandResult, CommandState
+from trainmon.v1.telemetry_pb2 import (
+    BatchData,
+    SessionDetails,
+    StatusUpdate,
+    TelemetryRequest,
+    TrainerLiveness,
+)
+
+__all__ = ["Recorder"]
+
+_STANDSTILLS = frozenset({"PAUSED", "EVALUATING"})
+#: States that a step puts an end to, whatever the training has said.
+_BEFORE_STEPS = _STANDSTILLS | {"STARTING"}
+_STEPPING = TrainerLiveness.TRAINER_LIVENESS_STEPPING
+_ENDS = frozenset(
+    {
+        CommandState.COMMAND_STATE_APPLIED,
+        CommandState.COMMAND_STATE_REJECTED,
+        CommandState.COMMAND_STATE_EXPIRED,
+    }
+)
+
+
+class Recorder:
+    """Takes the records of one training, in order.
+
+    Args:
+        run: What is known of the run.
+        outbox: Where what is to be kept goes.
+        pace: The frame-rate tracker.
+        liveness: Judges the training.
+        observers: Are told.
+    """
+
+    def __init__(
+        self,
+        run: RunState,
+        outbox: Outbox,
+        pace: Pace,
+        liveness: Liveness,
+        observers: Observers,
+    ) -> None:
+        self.run = run
+        self.commands: Commands | None = None
+        self._outbox = outbox
+        self._pace = pace
+        self._liveness = liveness
+        self._observers = observers
+        self._scalars = Scalars()
+        self._epochs = Epochs()
+        self._status: Entry | None = None
+        self._farewell: StatusUpdate | None = None
+        self._liveness.status(run.status)
+        self._learn_lengths()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the run has ended, and nothing but the rest of its pictures comes."""
+        return self._farewell is not None
+
+    # --- records ----------------------------------------------------------------------------------
+
+    def step(self, step: StepRecord) -> None:
+        """A batch ended."""
+        if self.run.status in _BEFORE_STEPS:
+            self.status(
+                {"status": "RUNNING", "time_ms": step.time_ms, "global_step": step.global_step}
+            )
+        self._pace.step(step)
+        self._epochs.step(step)
+        self._scalars.add(step)
+        self._observers.batch(step)
+        if self._scalars.full:
+            self.flush()
+
+    def epoch(self, fields: Mapping[str, Any]) -> None:
+        """An epoch ended."""
+        self.flush()
+        data = wire.epoch_data(fields, self._epochs.mean_loss(int(fields["epoch"])))
+        self._epochs.judge(data)
+        request = TelemetryRequest(epoch_data=data, timestamp_ms=data.timestamp_ms)
+        self._outbox.add(RecordKind.EPOCH, request)
+        self._observers.epoch(data)
+
+    def status(self, fields: Mapping[str, Any]) -> None:
+        """The training does something else now."""
+        self.flush()
+        update = wire.status_update(fields, _STEPPING)
+        self._enter(fields, update.timestamp_ms)
+        self._keep_status(update)
+
+    def details(self, fields: Mapping[str, Any]) -> None:
+        """Something became known of the run."""
+        self.learn(wire.session_details(fields))
+
+    def result(self, fields: Mapping[str, Any]) -> None:
+        """Something became of a command."""
+        result = wire.command_result(fields)
+        if self.commands is not None:
+            self.commands.finished(result)
+
+    def close(self, fields: Mapping[str, Any]) -> None:
+        """The session ends. Its last state is kept by :meth:`finish`, after its last picture."""
+        update = wire.status_update(fields, _STEPPING)
+        self._enter(fields, update.timestamp_ms)
+        self._farewell = update
+
+    # --- what the relay itself knows --------------------------------------------------------------
+
+    def died(self, pid: int) -> None:
+        """The training is gone without a word."""
+        self._liveness.died = True
+        fields = {
+            "status": "FAILED",
+            "message": f"the training process (pid {pid}) died without saying goodbye",
+            "global_step": self._pace.global_step if self._pace.steps else None,
+        }
+        self.run.enter(fields)
+        self._farewell = wire.status_update(fields, TrainerLiveness.TRAINER_LIVENESS_DIED)
+
+    def learn(self, details: SessionDetails) -> None:
+        """Keep what became known, if anything."""
+        self.run.learn(details)
+        self._learn_lengths()
+        if details.ByteSize():
+            fields = {"status": self.run.status, "message": self.run.message}
+            self._keep_status(wire.status_update(fields, _STEPPING, details))
+
+    def note(self, text: str) -> None:
+        """Tell people something, once."""
+        self.learn(SessionDetails(notes=[text]))
+
+    def key_frame(self, batch: BatchData) -> bool:
+        """Keep a picture for the history; False: there is no room."""
+        request = TelemetryRequest(batch_data=batch, timestamp_ms=batch.timestamp_ms)
+        return self._outbox.add(RecordKind.KEY_FRAME, request) is not None
+
+    def answer(self, result: CommandResult) -> None:
+        """Keep what became of a command."""
+        request = TelemetryRequest(command_result=result, timestamp_ms=result.timestamp_ms)
+        self._outbox.add(RecordKind.RESULT, request)
+        if result.state in _ENDS:
+            self._observers.result(result)
+
+    def announce(self, *, anew: bool) -> None:
+        """Say again what the run does, to a monitor that was away; ``anew``: that knew nothing."""
+        waiting = self._status is not None and not self._status.sequence
+        if self.closing or (waiting and not (anew and self.run.notes)):
+            return
+        step = self._pace.global_step if self._pace.steps else None
+        self._keep_status(self.run.announcement(_STEPPING, step, with_notes=anew))
+
+    def flush(self) -> None:
+        """Keep the scalars gathered so far."""
+        for data in self._scalars.flush():
+            request = TelemetryRequest(metric_data=data, timestamp_ms=data.timestamp_ms)
+            self._outbox.add(RecordKind.SCALARS, request)
+
+    def finish(self) -> None:
+        """Keep the last state; nothing comes after it."""
+        if self._farewell is None or self._outbox.closed:
+            return
+        self.flush()
+        self._keep_status(self._farewell, last=True)
+        self._observers.ended(self._farewell)
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    def _enter(self, fields: Mapping[str, Any], time_ms: float) -> None:
+        before = self.run.status
+        self.run.enter(fields)
+        self._liveness.status(self.run.status)
+        if self.run.status in _STANDSTILLS:
+            self._pace.suspend(time_ms)
+        else:
+            self._pace.resume(time_ms, evaluated=before == "EVALUATING")
+
+    def _keep_status(self, update: StatusUpdate, *, last: bool = False) -> None:
+        request = TelemetryRequest(status_update=update, timestamp_ms=update.timestamp_ms)
+        self._status = self._outbox.add(RecordKind.STATUS, request, last=last)
+
+    def _learn_lengths(self) -> None:
+        registration = self.run.registration
+        if registration.HasField("batches_per_epoch"):
+            self._pace.batches_per_epoch = registration.batches_per_epoch
+        if registration.HasField("total_epochs"):
+            self._pace.total_epochs = registration.total_epochs
