@@ -130,17 +130,17 @@ def test_an_unknown_subcommand_is_a_usage_error(trainmon_command):
         (HomeLockedError("home", "process 5"), 1),
     ],
 )
-def test_what_trainmon_raises_becomes_one_line(trainmon_plugins, error, status):
+def test_what_trainmon_raises_becomes_one_line(trainmon_plugins, capsys, error, status):
     """A bad setting ends with status 2, anything else trainmon raises with 1; no traceback."""
 
     @click.command()
     def command():
         raise error
 
-    answer = run(group_with(command), "command")
-    assert answer.exit_code == status
-    assert answer.stderr == f"Error: {error}\n"
-    assert answer.stdout == ""
+    with pytest.raises(SystemExit) as end:
+        group_with(command).main(["command"])
+    assert end.value.code == status
+    assert capsys.readouterr() == ("", f"Error: {error}\n")
 
 
 def test_a_bad_variable_is_one_line(trainmon_command, monkeypatch):
