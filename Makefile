@@ -39,7 +39,7 @@ test: $(VENV)/.tools ## run the tests (ARGS="tests/core -x" to choose)
 	$(BIN)/python -m pytest $(ARGS)
 
 test-pythons: $(VENV)/.tools ## try the wheels on every Python from 3.10 to 3.14 on this machine
-	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_pythons.py $(ARGS)
+	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_wheels.py $(ARGS)
 
 check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## lint, types, contract
 	$(BIN)/ruff check
