@@ -15,10 +15,19 @@ __all__ = ["Commands", "main"]
 
 #: Of each of trainmon's own subcommands: where it is, and its line of help.
 _OWN = {
-    "demo": ("trainmon.cli.demo:demo", "Train a small network and watch it in a browser."),
+    "demo": (
+        "trainmon.cli.demo:demo",
+        "Train a small network on handwritten digits, and watch and steer it in a browser.",
+    ),
     "plugins": ("trainmon.cli.plugins:plugins", "Show every plugin, and what is wrong with it."),
-    "serve": ("trainmon.cli.serve:serve", "Run the monitor, which trainings report to."),
-    "sessions": ("trainmon.cli.sessions:sessions", "List the sessions a monitor knows."),
+    "serve": (
+        "trainmon.cli.serve:serve",
+        "Run the monitor: trainings report to it, viewers watch through it.",
+    ),
+    "sessions": (
+        "trainmon.cli.sessions:sessions",
+        "List the sessions of a monitor, the newest first.",
+    ),
 }
 
 
