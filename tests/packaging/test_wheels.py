@@ -45,13 +45,19 @@ def pythons() -> list[str]:
     """Return the interpreters to try the wheels on."""
     if not EVERY_PYTHON:
         return [sys.executable]
-    names = [f"python3.{minor}" for minor in range(10, 15)]
-    return [path for path in map(shutil.which, names) if path and runs(path)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = [*os.environ["PATH"].split(os.pathsep), *map(str, pyenv.glob("versions/3.*/bin"))]
+    found = [first_that_runs(f"python3.{minor}", folders) for minor in range(10, 15)]
+    return [path for path in found if path]
 
 
-def runs(python: str) -> bool:
-    """Tell whether an interpreter on the path starts; version managers leave some that do not."""
-    return subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
+def first_that_runs(name: str, folders: list[str]) -> str | None:
+    """Return the first of that name that starts; version managers leave some that do not."""
+    paths = [path for folder in folders if (path := shutil.which(name, path=folder))]
+    for path in paths:
+        if subprocess.run([path, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return path
+    return None
 
 
 class Built(NamedTuple):
