@@ -15,7 +15,16 @@ from grpclib.const import Status
 
 from trainmon_gateway.errors import CallError
 
-__all__ = ["PREFIX", "Frame", "RequestParser", "frame", "join", "parse_timeout", "trailers"]
+__all__ = [
+    "JOIN_BYTES",
+    "PREFIX",
+    "Frame",
+    "RequestParser",
+    "frame",
+    "join",
+    "parse_timeout",
+    "trailers",
+]
 
 #: Flags, and the length of what follows in bytes.
 PREFIX = struct.Struct(">BI")
@@ -26,6 +35,9 @@ _TRAILERS = 0x80
 _MESSAGE_CHARACTERS = 2000
 #: What the gRPC specification leaves unescaped: printable ASCII but the percent sign.
 _UNESCAPED = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+#: Frames are written together up to this size, in bytes; above it a copy costs more than a write.
+JOIN_BYTES = 32 << 10
 
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -42,7 +54,7 @@ def frame(message: bytes) -> Frame:
     return Frame(b"".join((PREFIX.pack(0, len(message)), message)))
 
 
-def join(frames: Iterable[Frame]) -> Frame:
+def join(frames: Iterable[bytes]) -> Frame:
     """Return several frames as one piece."""
     return Frame(b"".join(frames))
 

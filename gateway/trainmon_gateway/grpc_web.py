@@ -23,7 +23,15 @@ from grpclib.const import Status
 from sonora.asgi import grpcASGI
 
 from trainmon_gateway.errors import CallError
-from trainmon_gateway.frames import Frame, RequestParser, frame, parse_timeout, trailers
+from trainmon_gateway.frames import (
+    JOIN_BYTES,
+    Frame,
+    RequestParser,
+    frame,
+    join,
+    parse_timeout,
+    trailers,
+)
 from trainmon_gateway.http import Event, Receive, Scope, Send, header
 from trainmon_gateway.security import GRPC_HEADERS
 
@@ -189,10 +197,14 @@ class _Response:
         if self._ended:
             return
         self._ended = True
-        body += trailers(status, message)
+        trailer = trailers(status, message)
         if not self._started:
-            await self._start([(b"content-length", b"%d" % len(body))])
-        await self._put({"type": "http.response.body", "body": body, "more_body": False})
+            await self._start([(b"content-length", b"%d" % (len(body) + len(trailer)))])
+        if len(body) > JOIN_BYTES:
+            await self.write(body)
+        else:
+            trailer = join((body, trailer))
+        await self._put({"type": "http.response.body", "body": trailer, "more_body": False})
 
     async def _start(self, more: Iterable[tuple[bytes, bytes]]) -> None:
         self._started = True

@@ -7,7 +7,6 @@ Origin, Host and Content-Type.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ __all__ = [
     "Policy",
     "Refusal",
     "content_security_policy",
-    "is_loopback",
     "page_headers",
 ]
 
@@ -98,16 +96,6 @@ def page_headers(
         (b"content-type", content_type),
         (b"cache-control", cache),
     ]
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether nobody but this machine can reach a server that listens on this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ SEND_BUFFER_BYTES = 256 << 10
 USER_TIMEOUT_MS = 30_000
 #: How long viewers' streams may take to end, in seconds.
 CLOSE_TIMEOUT_S = 2.0
-#: An answer from the monitor may be so many times the greatest message a viewer may send.
-RESPONSE_FACTOR = 16
+#: Greatest answer taken from the monitor, in bytes: the greatest it gives, and some room.
+ANSWER_BYTES = (64 << 20) + (1 << 16)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -114,7 +114,7 @@ class Gateway:
         counts: Counter[str] = Counter()
         self._sock = sock
         self._stack = AsyncExitStack()
-        self.upstream = Upstream(*monitor, limit=limit * RESPONSE_FACTOR)
+        self.upstream = Upstream(*monitor, limit=ANSWER_BYTES)
         self._service = DashboardService(self.upstream, settings)
         self._calls = GrpcWebServer(limit, counts)
         self._calls.add_generic_rpc_handlers([self._service.handlers()])

@@ -4,9 +4,12 @@ There is one live stream, at the greatest demand. What it brings is framed once 
 viewer. Cursors are opaque; that two streams of one session bring the same events in the same order
 is all that is assumed of them.
 
-A viewer who comes later gets a snapshot, or with a cursor what it missed, by a short *catch-up*
+A viewer who comes later gets a snapshot, and with a cursor what it missed, by a short *catch-up*
 stream of its own, until a cursor on it is one the live stream has passed too: there the viewer
 joins, with what the live stream brought since. So it sees no gap and no repeat.
+
+A stream that resumes begins with a snapshot too, of now, but with the cursor it resumes from:
+nothing is lost by following it from there.
 """
 
 from __future__ import annotations
@@ -105,6 +108,8 @@ class _Snapshot:
     frame: Frame
     position: int
     taken: float
+    #: Whether it holds the newest picture, as it does where pictures were asked for.
+    has_picture: bool
 
 
 @dataclass(eq=False)
@@ -296,7 +301,8 @@ class SessionFeed:
         self._log.mark(found.cursor)
         self._picture = None
         loop = asyncio.get_running_loop()
-        self._snapshot = _Snapshot(framed, self._log.end, loop.time())
+        has_picture = self._demand.frames_per_second > 0
+        self._snapshot = _Snapshot(framed, self._log.end, loop.time(), has_picture)
         for member in self._members.values():
             newcomer = member.catch_up is None and not member.joined
             if newcomer or (reset and member.joined):
@@ -310,6 +316,8 @@ class SessionFeed:
         if snapshot is None or not self._log.holds(snapshot.position):
             return False
         if asyncio.get_running_loop().time() - snapshot.taken > SNAPSHOT_SERVES_S:
+            return False
+        if member.viewer.demand.frames_per_second > 0 and not snapshot.has_picture:
             return False
         member.viewer.push(snapshot.frame)
         self._join(member, snapshot.position)
@@ -333,7 +341,7 @@ class SessionFeed:
 
     async def _catch_up(self, member: _Membership, cursor: bytes) -> None:
         """Give a viewer what it lacks, until the live stream has it too."""
-        request = self._request(cursor, Demand(-1))
+        request = self._request(cursor, member.viewer.demand)
         async with aclosing(self._upstream.stream("WatchSession", request)) as messages:
             async for message in messages:
                 if not member.joined:
@@ -344,12 +352,11 @@ class SessionFeed:
     def _pass_on(self, member: _Membership, message: bytes, found: Peek, *, resumed: bool) -> None:
         framed = frame(message)
         if found.event == PICTURE:
-            return  # the live stream brings newer ones
-        member.viewer.push(framed)
-        if found.event == SNAPSHOT:
-            if resumed and not says_reset(message, found):
-                return  # what follows on this stream comes before it
-            self._keep_snapshot(framed, found.cursor)
+            member.viewer.show(framed)
+        else:
+            member.viewer.push(framed)
+        if found.event == SNAPSHOT and not resumed:
+            self._keep_snapshot(framed, found.cursor, member.viewer.demand)
         self._leave_waiting(member)
         position = self._log.position_of(found.cursor)
         if position is not None:
@@ -358,11 +365,12 @@ class SessionFeed:
             member.cursor = found.cursor
             self._waiting.setdefault(found.cursor, []).append(member)
 
-    def _keep_snapshot(self, framed: Frame, cursor: bytes) -> None:
+    def _keep_snapshot(self, framed: Frame, cursor: bytes, demand: Demand) -> None:
         """Let a newer snapshot serve the next viewers."""
         position = self._log.position_of(cursor)
         if position is not None:
-            self._snapshot = _Snapshot(framed, position, asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._snapshot = _Snapshot(framed, position, now, demand.frames_per_second > 0)
 
     def _admit_waiting(self, cursor: bytes) -> None:
         for member in self._waiting.pop(cursor, ()):

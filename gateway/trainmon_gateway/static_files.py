@@ -42,9 +42,8 @@ _REVALIDATE = b"no-cache"
 _MISSING = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>trainmon: no dashboard</title></head><body>
 <h1>The dashboard has not been built</h1>
-<p>This gateway was installed without its dashboard, as happens with an editable install on a
-machine without Node.js. Calls are served; only the page is missing. To build it, in the
-repository:</p>
+<p>This gateway was installed without its dashboard. Calls are served; only the page is missing.
+To build it, in the repository:</p>
 <pre>python gateway/hatch_build.py</pre>
 <p>then start the gateway again.</p>
 </body></html>
@@ -113,15 +112,15 @@ def _matches(known: bytes, etag: bytes) -> bool:
 def _load(folder: Path) -> dict[str, _File]:
     root, files, size = folder.resolve(), {}, 0
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.resolve() != root / path.relative_to(folder):
-            continue  # a folder, or reached through a symbolic link
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or path.resolve() != root / name or name.startswith("."):
+            continue  # a folder, reached through a symbolic link, or the build's own note
         size += path.stat().st_size
         if size > MAX_BYTES:
             raise TrainmonError(
                 f"{folder} holds more than {MAX_BYTES} bytes, which is no dashboard: reinstall "
                 "trainmon-gateway"
             )
-        name = path.relative_to(folder).as_posix()
         files[f"/{name}"] = _read(path, immutable=name.startswith("_next/static/"))
     if "/index.html" in files:
         files["/"] = files["/index.html"]

@@ -228,7 +228,7 @@ class Upstream:
     def _too_large(self, length: int) -> str:
         return (
             f"the monitor's answer has {length} bytes, the limit is {self._limit} bytes: ask for "
-            "less (QueryMetrics: fewer max_points), or raise TRAINMON_MAX_MESSAGE_BYTES"
+            "less, as with max_points of QueryMetrics"
         )
 
     def _require_up(self) -> _Channel:
@@ -243,7 +243,7 @@ class Upstream:
     def _translated(self, error: BaseException, timeout: float = 0.0) -> CallError:
         if isinstance(error, GRPCError):
             return CallError(error.status, error.message or "")
-        if isinstance(error, asyncio.TimeoutError):
+        if isinstance(error, asyncio.TimeoutError) and timeout:
             return CallError(
                 Status.DEADLINE_EXCEEDED,
                 f"the monitor at {self.address} did not answer within {timeout:g} s",

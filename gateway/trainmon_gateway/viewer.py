@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grpclib.const import Status
 
 from trainmon_gateway.errors import CallError
-from trainmon_gateway.frames import Frame, join
+from trainmon_gateway.frames import JOIN_BYTES, Frame, join
 
 __all__ = ["Demand", "Viewer", "greatest"]
 
@@ -19,10 +19,6 @@ DEFAULT_FRAMES_PER_SECOND = 15.0
 MAX_FRAMES_PER_SECOND = 60.0
 DEFAULT_TILE_SIZE = 128
 MIN_TILE_SIZE, MAX_TILE_SIZE = 32, 512
-
-#: Frames that wait together are written together up to this size, in bytes; above it a copy costs
-#: more than a write.
-JOIN_BYTES = 32 << 10
 
 
 @dataclass(frozen=True)
