@@ -161,7 +161,8 @@ class _ProcessWide:
     """Holds the one manager of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # Reentrant, for a plugin may ask for the manager while it is imported by it.
+        self.lock = threading.RLock()
         self.manager: PluginManager | None = None
 
 
@@ -182,8 +183,7 @@ def get_manager(role: Role = "cli") -> PluginManager:
         if _process_wide.manager is None:
             settings = Settings.from_environment()
             record = None if role == "cli" else settings.home / "plugins"
-            manager = PluginManager(settings, role, record)
+            _process_wide.manager = PluginManager(settings, role, record)
             if role != "trainer":
-                manager.discover()
-            _process_wide.manager = manager
+                _process_wide.manager.discover()
         return _process_wide.manager

@@ -32,6 +32,12 @@ def test_threads_get_the_same_manager(acme):
     assert [row.name for row in managers[0].rows()].count("acme") == 1
 
 
+def test_a_plugin_may_ask_for_the_manager_while_it_is_imported(install, row):
+    """A plugin that calls get_manager at its import gets the one that imports it."""
+    install("curious", "from trainmon.manager import get_manager\nmanager = get_manager()")
+    assert row(get_manager("relay"), "curious").state is PluginState.ACTIVE
+
+
 @pytest.mark.parametrize("role", ["relay", "monitor", "gateway", "cli"])
 def test_installed_plugins_are_loaded(acme, role, row):
     """Outside a training every installed plugin is met at once."""
