@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -77,6 +78,14 @@ class FailureRecords:
             return []
         records = [_read(path) for path in paths]
         return [record for record in records if record is not None]
+
+    def settle(self, name: str, states: Collection[str]) -> None:
+        """Delete a plugin's record if its state is one of these; never raises."""
+        path = self._path(name)
+        record = _read(path)
+        if record is not None and record.state in states:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def forget(self) -> int:
         """Delete every record and return how many there were.

@@ -192,8 +192,14 @@ class PluginRegistry:
                 plugin = self._import(door, found)
                 if plugin is not None:
                     self._admit(door, plugin)
+                    self._settle(found.name)
         except PluginError:
             pass  # noted in the plugin's row and told in the log
+
+    def _settle(self, name: str) -> None:
+        """Forget that a plugin which runs here did not load elsewhere: it was mended since."""
+        if self._records is not None:
+            self._records.settle(name, {PluginState.FAILED.value, PluginState.INCOMPATIBLE.value})
 
     def _import(self, door: Door, found: Found) -> object | None:
         """Return the loaded plugin; None, and noted, where its import raised."""

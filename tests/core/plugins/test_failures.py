@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from trainmon._failures import FailureRecords
+from trainmon._failures import FailureRecord, FailureRecords
 from trainmon._guard import QUARANTINE_AFTER
 from trainmon.config import Settings
 from trainmon.manager import PluginManager
@@ -41,6 +41,16 @@ def test_a_plugin_that_does_not_load_is_kept(install, manager, home):
     manager.discover()
     records = {record.name: record for record in FailureRecords(home / "plugins").read()}
     assert records["broken"].state == "failed"
+
+
+def test_a_plugin_that_loads_again_is_no_longer_blamed(install, manager, home, session, step, row):
+    """Once a plugin was mended its record of not loading goes; one of raising stays."""
+    records = FailureRecords(home / "plugins")
+    for name, state in {"mended": "failed", "raises": "quarantined"}.items():
+        install(name, "")
+        records.write(FailureRecord(name, name, "1.0", state, 1, "error", "trace", "relay"))
+    manager.discover()
+    assert [record.name for record in records.read()] == ["raises"]
 
 
 def test_a_training_writes_to_disk_only_when_told(home):
