@@ -2,12 +2,12 @@
 
 At most 16 samples, of large pictures only every n-th pixel, straight into shared memory: nothing
 of the user's is kept past the call. Batches under 16 are gathered until 16 are there or a second
-has passed.
+has passed. A loop shows arrays of the same shapes again and again, so where they lie in each slot
+is worked out once.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +27,82 @@ _GATHER_NS = 1_000_000_000
 #: A batch whose outputs are no larger than this goes to the relay whole, so that it can check each
 #: sample's loss against the batch's without any arithmetic here.
 _WHOLE_BATCH_BYTES = 1 << 16
-_RESERVE_DIVISOR = 4
+_ROLES = ("images", "outputs", "targets", "sample_losses")
+#: The part of a slot that pictures may not take: outputs and targets come behind them.
+_RESERVED_PART = 4
+_MAX_PLANS = 8
+#: Up to here a whole permutation is cheaper than drawing without repetition.
+_PERMUTED = 4096
+
+Arrays = dict[str, Array]
+
+
+class _Plan:
+    """Where the arrays of frames of one shape lie in one slot.
+
+    Args:
+        writer: The slot.
+        arrays: Of the first batch.
+        request: What is wanted.
+        whole: Whether the whole batch's outputs and targets go along.
+    """
+
+    def __init__(
+        self, writer: SlotWriter, arrays: Arrays, request: FrameRequest, *, whole: bool
+    ) -> None:
+        count = request.max_samples
+        self.layout: ImageLayout | None = None
+        self.pixels: tuple[slice, ...] | None = None
+        self.targets: Arrays = {}
+        for role, array in arrays.items():
+            shape = array.shape[1:]
+            if role == "images":
+                shape = self._plan_images(writer, array, request)
+            self.targets[role] = writer.allocate(role, (count, *shape), array.dtype)
+        self.steps = writer.allocate("sample_steps", (count,), np.dtype(np.float64))
+        self.whole: Arrays = {}
+        if whole:
+            for role in ("outputs", "targets"):
+                source = arrays[role]
+                self.whole[role] = writer.allocate(f"batch_{role}", source.shape, source.dtype)
+            self.indices = writer.allocate("sample_indices", (count,), np.dtype(np.int64))
+        self._places = writer.layout
+
+    def _plan_images(
+        self, writer: SlotWriter, images: Array, request: FrameRequest
+    ) -> tuple[int, ...]:
+        self.layout = layout = image_layout(images.shape)
+        room = (writer.room - writer.room // _RESERVED_PART) // request.max_samples
+        stride = stride_for(layout, request.tile_size, images.dtype.itemsize, room)
+        self.pixels = None if stride == 1 else layout.sample_index(stride)
+        return layout.sample_shape(stride)
+
+    def places(self, count: int, *, several: bool) -> dict[str, tuple[str, list[int], int]]:
+        """Return the layout of a frame of ``count`` samples for its record."""
+        found = {}
+        for role, (dtype, shape, offset) in self._places.items():
+            if role == "sample_steps" and not several:
+                continue
+            if several and (role.startswith("batch_") or role == "sample_indices"):
+                continue
+            cut = shape if role.startswith("batch_") else [count, *shape[1:]]
+            found[role] = (dtype, cut, offset)
+        return found
 
 
 class _Frame:
     """A frame under way: one slot, filled by one batch or by several small ones."""
 
-    def __init__(self, slot: int, writer: SlotWriter, due: Due, started_ns: int) -> None:
+    def __init__(self, slot: int, due: Due, started_ns: int) -> None:
         self.slot = slot
-        self.writer = writer
         self.due = due
         self.started_ns = started_ns
         self.count = 0
-        self.arrays: dict[str, Array] = {}
         self.texts: list[str] = []
-        self.steps: list[int] = []
-        self.layout: ImageLayout | None = None
-        self.stride = 1
+        self.first_step = 0
+        self.several = False
+        self.key: tuple[Any, ...] | None = None
+        self.plan: _Plan | None = None
 
 
 class FrameWriter:
@@ -60,8 +119,9 @@ class FrameWriter:
         self._channel = channel
         self._normalization = normalization
         # Our own generator: to draw from the user's would change what the training computes.
-        self._random = random.Random()  # noqa: S311 - which samples are shown is no secret
+        self._random = np.random.default_rng()
         self._frame: _Frame | None = None
+        self._plans: dict[tuple[Any, ...], _Plan] = {}
 
     @property
     def gathering(self) -> bool:
@@ -73,7 +133,7 @@ class FrameWriter:
         slot = self._channel.slots.free_slot()
         if slot is None:
             return False
-        self._frame = _Frame(slot, self._channel.slots.writer(slot), due, now_ns)
+        self._frame = _Frame(slot, due, now_ns)
         return True
 
     def add(
@@ -91,83 +151,93 @@ class FrameWriter:
             ValueError: An array is of no use; the frame is given up.
             TypeError: Likewise.
         """
-        frame = self._frame
+        frame, self._frame = self._frame, None
         if frame is None:
             return False
-        try:
-            total = _batch_length(batch)
-            indices = self._choose(total, request.max_samples - frame.count)
-            if frame.count and not _fits(frame, batch, request):
-                return self._hand_over(step, request)
-            self._copy(frame, batch, indices, int(step["global_step"]), request)
-        except BaseException:
-            self._frame = None
-            raise
-        waited_ns = now_ns - frame.started_ns
-        if frame.count < request.max_samples and waited_ns < _GATHER_NS and total:
+        arrays = {
+            role: as_numpy(value) for role in _ROLES if (value := getattr(batch, role)) is not None
+        }
+        total = _common_length(arrays, batch.texts)
+        if not total:
+            self._frame = frame
             return False
-        if len(set(frame.steps)) == 1:
-            _add_whole_batch(frame, batch, indices)
-        return self._hand_over(step, request)
+        if not self._place(frame, arrays, total, request):
+            return self._hand_over(frame, step, request)
+        self._copy(frame, arrays, batch.texts, total, request.max_samples, step["global_step"])
+        if frame.count < request.max_samples and now_ns - frame.started_ns < _GATHER_NS:
+            self._frame = frame
+            return False
+        return self._hand_over(frame, step, request)
 
-    def _choose(self, total: int, wanted: int) -> list[int]:
-        if total <= wanted:
-            return list(range(total))
-        return sorted(self._random.sample(range(total), wanted))
+    def _place(self, frame: _Frame, arrays: Arrays, total: int, request: FrameRequest) -> bool:
+        """Find where the arrays go; False where they do not fit those gathered so far."""
+        whole = total >= request.max_samples and _goes_whole(arrays)
+        shapes = tuple((role, array.shape[1:], array.dtype) for role, array in arrays.items())
+        key = (frame.slot, total if whole else 0, request, shapes)
+        if frame.key is not None:
+            return frame.key[2:] == key[2:]
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            writer = self._channel.slots.writer(frame.slot)
+            plan = self._plans[key] = _Plan(writer, arrays, request, whole=whole)
+        frame.key, frame.plan = key, plan
+        return True
 
     def _copy(
         self,
         frame: _Frame,
-        batch: BatchEvent,
-        indices: list[int],
+        arrays: Arrays,
+        texts: Sequence[str] | None,
+        total: int,
+        max_samples: int,
         step: int,
-        request: FrameRequest,
     ) -> None:
-        if batch.images is not None:
-            self._copy_images(frame, as_numpy(batch.images), indices, request)
-        for role in ("outputs", "targets", "sample_losses"):
-            value = getattr(batch, role)
-            if value is not None:
-                _copy_rows(frame, role, as_numpy(value), indices, request.max_samples)
-        if batch.texts is not None:
-            frame.texts.extend(str(batch.texts[index]) for index in indices)
-        frame.steps.extend([step] * len(indices))
-        frame.count += len(indices)
+        plan = frame.plan
+        if plan is None:
+            raise ValueError("a frame without a place for its arrays")
+        start = frame.count
+        chosen = self._choose(total, max_samples - start)
+        end = start + len(chosen)
+        for role, target in plan.targets.items():
+            if role == "images" and plan.pixels is not None:
+                images = arrays[role]
+                for position, index in enumerate(chosen, start):
+                    np.copyto(target[position], images[index][plan.pixels])
+            else:
+                _take(arrays[role], chosen, target[start:end])
+        if "images" in plan.targets:
+            self._channel.block.words[Word.BYTES_COPIED] += plan.targets["images"][start:end].nbytes
+        if texts is not None:
+            frame.texts.extend(str(texts[index]) for index in chosen)
+        if start == 0:
+            frame.first_step = step
+            for role, target in plan.whole.items():
+                target[...] = arrays[role]
+            if plan.whole:
+                plan.indices[:end] = chosen
+        frame.several |= step != frame.first_step
+        plan.steps[start:end] = step
+        frame.count = end
 
-    def _copy_images(
-        self, frame: _Frame, images: Array, indices: list[int], request: FrameRequest
-    ) -> None:
-        target = frame.arrays.get("images")
-        if target is None:
-            frame.layout = layout = image_layout(images.shape)
-            room = frame.writer.room - frame.writer.room // _RESERVE_DIVISOR
-            per_sample = room // request.max_samples
-            size = images.dtype.itemsize
-            frame.stride = stride_for(layout, request.tile_size, size, per_sample)
-            shape = (request.max_samples, *layout.sample_shape(frame.stride))
-            target = frame.writer.allocate("images", shape, images.dtype)
-            frame.arrays["images"] = target
-        if frame.layout is None:
-            raise ValueError("images in a frame that was begun without any")
-        pixels = frame.layout.sample_index(frame.stride)
-        for position, index in enumerate(indices, frame.count):
-            np.copyto(target[position], images[index][pixels])
-        copied = len(indices) * target[0].nbytes
-        self._channel.block.words[Word.BYTES_COPIED] += copied
+    def _choose(self, total: int, wanted: int) -> Array:
+        if total <= wanted:
+            return np.arange(total)
+        if total <= _PERMUTED:
+            chosen = self._random.permutation(total)[:wanted]
+        else:
+            chosen = self._random.choice(total, wanted, replace=False)
+        chosen.sort()  # memory is read in its order
+        return chosen
 
-    def _hand_over(self, step: Mapping[str, Any], request: FrameRequest) -> bool:
-        frame, self._frame = self._frame, None
-        if frame is None or frame.count == 0:
-            return False
-        several = len(set(frame.steps)) > 1
-        if several:
-            steps = frame.writer.allocate("sample_steps", (frame.count,), np.dtype(np.float64))
-            steps[:] = frame.steps
+    def _hand_over(self, frame: _Frame, step: Mapping[str, Any], request: FrameRequest) -> bool:
+        plan = frame.plan
         fields = {
             **step,
             "slot": frame.slot,
-            "arrays": _trimmed(frame),
-            "channels_first": bool(frame.layout and frame.layout.channels_first),
+            "arrays": plan.places(frame.count, several=frame.several) if plan else {},
+            "channels_first": bool(plan and plan.layout and plan.layout.channels_first),
             "tile_size": request.tile_size,
             "live": frame.due.live,
             "key_frame": frame.due.key_frame,
@@ -186,66 +256,33 @@ class FrameWriter:
         return True
 
 
-def _batch_length(batch: BatchEvent) -> int:
-    """Return how many samples can be shown: what every array given has.
+def _common_length(arrays: Arrays, texts: Sequence[str] | None) -> int:
+    """Return how many samples there are.
 
     Raises:
-        ValueError: The arrays are of different lengths.
+        ValueError: The arrays are of different lengths, or one has none.
     """
-    given = {
-        role: length(value)
-        for role in ("images", "outputs", "targets", "texts", "sample_losses")
-        if (value := getattr(batch, role)) is not None
-    }
-    if not given:
-        return 0
-    if len(set(given.values())) > 1 or None in given.values():
+    given = {role: length(array) for role, array in arrays.items()}
+    if texts is not None:
+        given["texts"] = len(texts)
+    sizes = set(given.values())
+    if len(sizes) > 1 or None in sizes:
         told = ", ".join(f"{role} {size}" for role, size in given.items())
         raise ValueError(f"arrays of one batch differ in length: {told}")
-    return next(iter(given.values())) or 0
+    return sizes.pop() or 0 if sizes else 0
 
 
-def _fits(frame: _Frame, batch: BatchEvent, request: FrameRequest) -> bool:
-    """Return whether a batch's arrays have the shapes of those gathered so far."""
-    for role in ("images", "outputs", "targets", "sample_losses"):
-        value, array = getattr(batch, role), frame.arrays.get(role)
-        if (value is None) != (array is None):
-            return False
-        if value is None or array is None:
-            continue
-        found = as_numpy(value)
-        if role == "images":
-            same = image_layout(found.shape) == frame.layout
-        else:
-            same = found.shape[1:] == array.shape[1:]
-        if not same or found.dtype != array.dtype or len(array) != request.max_samples:
-            return False
-    return True
+def _goes_whole(arrays: Arrays) -> bool:
+    outputs, targets = arrays.get("outputs"), arrays.get("targets")
+    if outputs is None or targets is None or "sample_losses" in arrays or outputs.ndim != 2:
+        return False
+    return outputs.nbytes + targets.nbytes <= _WHOLE_BATCH_BYTES
 
 
-def _copy_rows(frame: _Frame, role: str, rows: Array, indices: list[int], max_samples: int) -> None:
-    target = frame.arrays.get(role)
-    if target is None:
-        shape = (max_samples, *rows.shape[1:])
-        target = frame.arrays[role] = frame.writer.allocate(role, shape, rows.dtype)
-    target[frame.count : frame.count + len(indices)] = rows[indices]
-
-
-def _add_whole_batch(frame: _Frame, batch: BatchEvent, indices: list[int]) -> None:
-    if batch.outputs is None or batch.targets is None or batch.sample_losses is not None:
+def _take(source: Array, chosen: Array, target: Array) -> None:
+    """Copy the chosen rows; one by one where there are gaps, for NumPy would copy all first."""
+    if source.flags.c_contiguous:
+        np.take(source, chosen, axis=0, out=target, mode="clip")
         return
-    outputs, targets = as_numpy(batch.outputs), as_numpy(batch.targets)
-    if outputs.ndim != 2 or outputs.nbytes + targets.nbytes > _WHOLE_BATCH_BYTES:
-        return
-    for role, rows in (("batch_outputs", outputs), ("batch_targets", targets)):
-        frame.writer.allocate(role, rows.shape, rows.dtype)[...] = rows
-    chosen = frame.writer.allocate("sample_indices", (len(indices),), np.dtype(np.int64))
-    chosen[:] = indices
-
-
-def _trimmed(frame: _Frame) -> dict[str, tuple[str, list[int], int]]:
-    """Return the layout with the arrays cut to the samples there are."""
-    return {
-        role: (dtype, [frame.count, *shape[1:]] if role in frame.arrays else shape, offset)
-        for role, (dtype, shape, offset) in frame.writer.layout.items()
-    }
+    for position, index in enumerate(chosen):
+        target[position] = source[index]

@@ -59,6 +59,9 @@ class StepRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+# json.dumps would make an encoder for each call that asks for these separators.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 #: The names of the metrics of a step, joined, by the names themselves: a loop logs the same ones.
 _joined: dict[tuple[str, ...], bytes] = {}
 
@@ -117,7 +120,7 @@ def _unpack_step(payload: bytes) -> StepRecord:
 
 def pack_json(kind: Kind, fields: Mapping[str, Any]) -> bytes:
     """Return a record of any other kind. Raises TypeError where a value is no JSON."""
-    return bytes((kind,)) + json.dumps(fields, separators=(",", ":")).encode()
+    return bytes((kind,)) + _encode(fields).encode()
 
 
 def unpack(payload: bytes) -> tuple[Kind, StepRecord | dict[str, Any]]:

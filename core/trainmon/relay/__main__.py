@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from trainmon.channel import RelayChannel, read_hello
@@ -43,10 +44,23 @@ async def _run(
     return await Relay(channel, wake, hello, settings).run()
 
 
+def _give_way() -> None:
+    """Let the training have the processor first.
+
+    Every picture wakes the relay; at the same priority it would take the core from the training
+    that woke it, for as long as it encodes.
+    """
+    os.nice(5)
+    if hasattr(os, "sched_setscheduler"):
+        with suppress(OSError):  # a container may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def main() -> int:
     """Run a relay on the descriptors that were passed down; returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="trainmon: %(message)s", stream=sys.stderr)
     arguments = _arguments()
+    _give_way()
     # Ctrl-C is meant for the training, which then says goodbye through us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
