@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -98,3 +99,12 @@ def test_functions_are_small(committed):
         for function, line, length in functions(ast.parse(text))
         if length > MAX_LINES_OF_FUNCTION
     ]
+
+
+def test_the_lock_file_serves_every_platform(committed):
+    """Each package for some platform only has its entry, or `npm ci` fails on that platform."""
+    packages = json.loads(committed["web/package-lock.json"])["packages"]
+    named = {name for entry in packages.values() for name in entry.get("optionalDependencies", {})}
+    # A nested copy, under the folder of who needs it, is an entry as well.
+    there = {path.rpartition("node_modules/")[2] for path in packages}
+    assert named <= there, "these are lost where a registry mirror has not got them: add them back"
