@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import Message
 from grpclib.const import Status
 
-from trainmon.monitor.doors import answering_refusals, require_known_caller
-from trainmon.monitor.framing import receive_request, sender_of
+from trainmon.monitor.doors import answering_refusals, require_known_caller, run_outlet
+from trainmon.monitor.framing import receive_request
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import MetricsQuery
 from trainmon.monitor.summaries import snapshot, summarise
@@ -72,7 +72,7 @@ class DashboardService(DashboardServiceBase):
         await self._request(stream, WatchSessionsRequest)
         watcher = self._backend.watch_list()
         try:
-            await watcher.run(sender_of(stream))
+            await run_outlet(watcher, stream)
         finally:
             self._backend.detach(watcher)
 
@@ -87,7 +87,7 @@ class DashboardService(DashboardServiceBase):
         self._show(session, viewer, request.resume_cursor)
         self._backend.attach(viewer)
         try:
-            await viewer.run(sender_of(stream))
+            await run_outlet(viewer, stream)
         finally:
             self._backend.detach(viewer)
             session.hub.remove(viewer)

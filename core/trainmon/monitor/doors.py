@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from trainmon.monitor.framing import finish, sender_of
 from trainmon.monitor.refusal import RefusedError
 
 if TYPE_CHECKING:
     from grpclib.server import Stream
 
     from trainmon.monitor.backend import Backend
+    from trainmon.monitor.outlet import Outlet
 
-__all__ = ["answering_refusals", "is_known_caller", "require_known_caller"]
+__all__ = [
+    "UNKNOWN_CALLER",
+    "answering_refusals",
+    "is_known_caller",
+    "require_known_caller",
+    "run_outlet",
+]
 
 
 @contextmanager
@@ -48,6 +56,14 @@ def require_known_caller(backend: Backend, stream: Stream[Any, Any]) -> None:
     """
     if not is_known_caller(backend, stream):
         raise GRPCError(Status.UNAUTHENTICATED, UNKNOWN_CALLER)
+
+
+async def run_outlet(outlet: Outlet, stream: Stream[Any, Any]) -> None:
+    """Send what an outlet holds until it ends, and its status last."""
+    try:
+        await outlet.run(sender_of(stream))
+    except GRPCError as error:
+        await finish(stream, error.status, error.message or "")
 
 
 UNKNOWN_CALLER = "no plugin knows this caller: send the credentials that the monitor's plugin wants"

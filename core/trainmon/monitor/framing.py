@@ -6,6 +6,7 @@ and closes a server without closing its connections. What is missing is added he
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
@@ -17,7 +18,9 @@ from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.metadata import encode_grpc_message
 from grpclib.protocol import H2Protocol
+from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Server, Stream
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
@@ -32,6 +35,7 @@ __all__ = [
     "MessageTooLargeError",
     "PeerGoneError",
     "bytes_received",
+    "finish",
     "peer_of",
     "receive",
     "receive_request",
@@ -45,6 +49,10 @@ STREAM_WINDOW_BYTES = 256 << 10
 CONNECTION_WINDOW_BYTES = 4 << 20
 #: Frames as large as the window: each frame costs h2 as much as copying 50 KB.
 FRAME_BYTES = STREAM_WINDOW_BYTES
+
+#: How long a peer may take to notice that its stream has ended, in seconds.
+RESET_AFTER_S = 2.0
+_RESPONSE_HEADERS = ((":status", "200"), ("content-type", "application/grpc+proto"))
 
 _PREFIX = struct.Struct(">?I")
 _Request = TypeVar("_Request", bound=Message)
@@ -151,6 +159,30 @@ def sender_of(stream: Stream[Any, Any]) -> Callable[[bytes], Awaitable[None]]:
             raise PeerGoneError(str(error) or type(error).__name__) from error
 
     return send
+
+
+async def finish(stream: Stream[Any, Any], status: Status, reason: str) -> None:
+    """End an endless stream with a status, so that the peer can read what was sent before.
+
+    grpclib resets a stream right behind a status that is not OK. A grpclib client then drops what
+    it has received and not read, the ErrorResponse that tells why. So the reset comes later, and
+    only for a peer that goes on sending.
+    """
+    source = stream._stream  # noqa: SLF001 - the public way resets at once
+    headers = [] if stream._send_initial_metadata_done else list(_RESPONSE_HEADERS)  # noqa: SLF001
+    headers.append(("grpc-status", str(status.value)))
+    if reason:
+        headers.append(("grpc-message", encode_grpc_message(reason)))
+    with suppress(h2.exceptions.ProtocolError):  # the peer may be gone
+        await source.send_headers(headers, end_stream=True)
+    stream._send_trailing_metadata_done = True  # noqa: SLF001 - nothing is left for grpclib to do
+    asyncio.get_running_loop().call_later(RESET_AFTER_S, _reset, source)
+
+
+def _reset(source: H2Stream) -> None:
+    if source.closable:
+        with suppress(h2.exceptions.ProtocolError):
+            source.reset_nowait()
 
 
 def bytes_received(stream: Stream[Any, Any]) -> int:

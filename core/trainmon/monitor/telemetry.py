@@ -13,6 +13,7 @@ from trainmon.monitor.doors import (
     answering_refusals,
     is_known_caller,
     require_known_caller,
+    run_outlet,
 )
 from trainmon.monitor.framing import (
     MessageTooLargeError,
@@ -21,7 +22,6 @@ from trainmon.monitor.framing import (
     peer_of,
     receive,
     receive_request,
-    sender_of,
 )
 from trainmon.monitor.link import TrainerLink
 from trainmon.v1.telemetry_grpc import TelemetryServiceBase
@@ -76,11 +76,12 @@ class TelemetryService(TelemetryServiceBase):
         reader = asyncio.create_task(self._read(stream, link), name="TrainerLink reader")
         reader.add_done_callback(lambda _: link.end(Status.OK))
         try:
-            await link.run(sender_of(stream))
+            await run_outlet(link, stream)
         finally:
+            # First what cannot be interrupted: grpclib may cancel a handler a second time.
             reader.cancel()
-            await asyncio.wait({reader})
             self._backend.link_closed(link)
+            await asyncio.wait({reader})
         if not reader.cancelled():
             reader.result()
 
