@@ -39,12 +39,13 @@ def join(messages: Iterable[MetricData]) -> MetricData:
 
 
 def _append(target: MetricSeries, source: MetricSeries) -> None:
-    if source.counts and not target.counts:
+    merged = bool(source.counts or target.counts)
+    if merged and not target.counts:
         _fill(target)
     target.steps.extend(source.steps)
     target.times.extend(source.times)
     target.values.extend(source.values)
-    if target.counts:
+    if merged:
         single = [1] * len(source.steps)
         target.minimums.extend(source.minimums or source.values)
         target.maximums.extend(source.maximums or source.values)
@@ -68,7 +69,8 @@ def halve(data: MetricData) -> MetricData:
     """
     halved = MetricData(timestamp_ms=data.timestamp_ms)
     for series in data.series:
-        halved.series.append(_halve(series))
+        if series.steps:
+            halved.series.append(_halve(series))
     return halved
 
 

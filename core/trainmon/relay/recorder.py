@@ -7,11 +7,12 @@ from typing import Any
 
 from trainmon import wire
 from trainmon.channel import StepRecord
+from trainmon.relay.backlog import Entry, RecordKind
 from trainmon.relay.commands import Commands
 from trainmon.relay.epochs import Epochs
 from trainmon.relay.liveness import Liveness
 from trainmon.relay.observers import Observers
-from trainmon.relay.outbox import Entry, Outbox, RecordKind
+from trainmon.relay.outbox import Outbox
 from trainmon.relay.pace import Pace
 from trainmon.relay.run_state import RunState
 from trainmon.relay.scalars import Scalars
