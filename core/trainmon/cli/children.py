@@ -74,13 +74,19 @@ class Child:
         words = "\n".join(line for line in self._lines[-5:] if line)
         raise ChildError(f"{self.name} ended with code {code} before it listened\n{words}".strip())
 
-    def pass_on(self, target: IO[str]) -> None:
-        """From now on, copy its output line by line, from a thread that ends with it."""
+    def pass_on(self, target: IO[str], *, but: str = "\0") -> None:
+        """From now on, copy its output line by line, from a thread that ends with it.
+
+        Args:
+            target: Where to.
+            but: How lines begin that are left out.
+        """
 
         def copy() -> None:
             for line in self.output:
-                target.write(line)
-                target.flush()
+                if not line.startswith(but):
+                    target.write(line)
+                    target.flush()
 
         self._draining = threading.Thread(target=copy, name=f"trainmon-{self.name}", daemon=True)
         self._draining.start()

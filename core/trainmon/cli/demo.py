@@ -102,7 +102,7 @@ def _start_servers(
     command = trainmon_command("gateway", *listen, "--monitor", address)
     gateway = _start(stack, "gateway", command, environment)
     dashboard = gateway.announced("dashboard")
-    gateway.pass_on(sys.stderr)
+    gateway.pass_on(sys.stderr, but="monitor: ")  # which we have said
     click.echo(f"dashboard: {dashboard}")
     click.echo("Open that address in a browser. Ctrl-C ends everything.")
     return address
