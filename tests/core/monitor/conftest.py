@@ -79,11 +79,30 @@ class Monitor:
         return await self.dashboard.QueryMetrics(request)
 
 
-class Trainer:
+class Peer:
+    """The client's end of a stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    async def ending(self) -> GRPCError:
+        """Read to the end of the stream; return the status it ended with."""
+        while await asyncio.wait_for(self.stream.recv_message(), SOON_S) is not None:
+            pass
+        if not self.stream._end_done:
+            await self.stream.end()
+        try:
+            await asyncio.wait_for(self.stream.recv_trailing_metadata(), SOON_S)
+        except GRPCError as error:
+            return error
+        return GRPCError(Status.OK)
+
+
+class Trainer(Peer):
     """One open telemetry stream, as a relay has it."""
 
     def __init__(self, stream: Any, session_id: str, producer_id: str) -> None:
-        self.stream = stream
+        super().__init__(stream)
         self.session_id = session_id
         self.producer_id = producer_id
 
@@ -113,18 +132,6 @@ class Trainer:
             if response.WhichOneof("payload") == kind:
                 return getattr(response, kind)
 
-    async def ending(self) -> Status:
-        """Read to the end of the stream; return its status."""
-        while await asyncio.wait_for(self.stream.recv_message(), SOON_S) is not None:
-            pass
-        if not self.stream._end_done:
-            await self.stream.end()
-        try:
-            await asyncio.wait_for(self.stream.recv_trailing_metadata(), SOON_S)
-        except GRPCError as error:
-            return error.status
-        return Status.OK
-
     async def settle(self, number: int = 99) -> None:
         """Return when the monitor has taken in everything sent so far."""
         await self.beat(number, "UNSPECIFIED")
@@ -132,11 +139,8 @@ class Trainer:
             pass
 
 
-class Viewer:
+class Viewer(Peer):
     """One open WatchSession stream."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
 
     async def next(self) -> dashboard_pb2.WatchSessionResponse:
         """Return the next event that is no keep-alive."""

@@ -22,7 +22,7 @@ async def assert_ends(trainer, code, status):
     """The error comes first, then the status."""
     error = await trainer.receive("error")
     assert ErrorCode.Name(error.code) == code
-    assert await trainer.ending() is status
+    assert (await trainer.ending()).status is status
     return error
 
 
