@@ -2,8 +2,8 @@
 
 ``trainmon demo``'s training, near 60 batches a second, its monitor and gateway, and Chromium
 without a GPU that shows the run's page at 60 frames a second. New and painted frames are counted
-by the page; the latency is of its own clock against that of the batch. A pause is clicked and the
-time until the training stood is read from the command's record.
+by the page; the latency is from the end of the batch, on the training's clock, to the painted
+picture, on the page's, the two compared through the monitor's.
 """
 
 from __future__ import annotations
