@@ -1,0 +1,5 @@
+import { Dashboard } from "../panels/Dashboard";
+
+export default function Page() {
+  return <Dashboard />;
+}

@@ -1,0 +1,199 @@
+import { preferences } from "../runtime/preferences";
+import type { Run } from "../runtime/run";
+import { type AxisMap, epochAxis, stepAxis, timeAxis } from "../store/axis";
+import { markersOf } from "../store/commands";
+import { LOSS } from "../store/metrics";
+import { observeVisible } from "../ui/hooks";
+import type { ChartData } from "./data";
+import { ChartInstance, type ChartState } from "./instance";
+import { readChartPalette } from "./look";
+
+/** A chart is drawn anew at most so often, in ms. */
+const DRAW_EVERY_MS = 100;
+
+/** What a chart shows; asked for at each drawing. */
+export interface ChartSource {
+  data(axis: AxisMap, range: { firstStep: number; lastStep: number }, buckets: number): ChartData;
+  logarithmic(): boolean;
+}
+
+/** Draws one chart: at most ten times a second, on a screen refresh, and only while it is seen. */
+export class ChartDriver {
+  private readonly instance: ChartInstance;
+  private axis: AxisMap = stepAxis;
+  private visible = false;
+  private frame = 0;
+  private drawnMs = 0;
+  private drawnVersion = -1;
+  private stale = true;
+  private timer: ReturnType<typeof setInterval>;
+  private readonly undo: (() => void)[] = [];
+  private last: ChartState | undefined;
+
+  constructor(
+    private readonly element: HTMLElement,
+    private readonly run: Run,
+    private readonly source: ChartSource,
+    private readonly onReadout: (words: string) => void,
+  ) {
+    this.instance = new ChartInstance(
+      element,
+      {
+        onSelect: (from, to) => this.zoomTo(this.axis.toStep(from), this.axis.toStep(to)),
+        onCursor: (index) => this.read(index),
+        onReset: () => this.run.history.setZoom(undefined),
+      },
+      readChartPalette(),
+    );
+    this.listen();
+    this.timer = setInterval(() => this.consider(), DRAW_EVERY_MS);
+  }
+
+  /** Draw anew when there is time: something other than the scalars has changed. */
+  readonly invalidate = (): void => {
+    this.stale = true;
+    this.consider();
+  };
+
+  /** Read the theme anew. */
+  readonly refreshTheme = (): void => {
+    this.instance.setPalette(readChartPalette());
+    this.invalidate();
+  };
+
+  /** Zoom about the middle (factor below 1: closer), or move by a part of the width. */
+  adjust(factor: number, shift: number): void {
+    const { firstStep, lastStep } = this.range();
+    const middle = (firstStep + lastStep) / 2 + (lastStep - firstStep) * shift;
+    const half = ((lastStep - firstStep) / 2) * factor;
+    this.zoomTo(middle - half, middle + half);
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+    cancelAnimationFrame(this.frame);
+    for (const undo of this.undo.splice(0)) undo();
+    this.instance.destroy();
+  }
+
+  private listen(): void {
+    const { run, undo } = this;
+    const resize = new ResizeObserver(this.invalidate);
+    resize.observe(this.element);
+    undo.push(() => resize.disconnect());
+    undo.push(observeVisible(this.element, (visible) => this.see(visible)));
+    undo.push(run.history.zoom.subscribe(this.invalidate));
+    undo.push(run.view.subscribe(this.invalidate));
+    undo.push(preferences.subscribe(this.invalidate));
+    window.addEventListener("trainmon:theme", this.refreshTheme);
+    undo.push(() => window.removeEventListener("trainmon:theme", this.refreshTheme));
+  }
+
+  private see(visible: boolean): void {
+    this.visible = visible;
+    if (visible) this.invalidate();
+  }
+
+  private consider(): void {
+    const fresh = this.stale || this.drawnVersion !== this.run.metrics.version;
+    if (!fresh || !this.visible || this.frame !== 0) return;
+    if (performance.now() - this.drawnMs < DRAW_EVERY_MS - 20) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    this.stale = false;
+    this.drawnMs = performance.now();
+    this.drawnVersion = this.run.metrics.version;
+    const { run } = this;
+    const view = run.view.get();
+    this.axis = this.chooseAxis();
+    const range = this.range();
+    const buckets = Math.max(60, Math.min(1_500, this.element.clientWidth));
+    const data = this.source.data(this.axis, range, buckets);
+    const times = run.metrics.newest(LOSS)?.columns;
+    const timeOf = (step: number) =>
+      times?.times[Math.min(times.length - 1, times.lowerBound(step))] ?? 0;
+    const markers = markersOf(view.commands, view.registration?.controls ?? []).map((marker) => ({
+      ...marker,
+      x: this.axis.toX(marker.step, timeOf(marker.step)),
+    }));
+    this.last = {
+      data,
+      kind: this.axis.kind,
+      logarithmic: this.source.logarithmic(),
+      range: this.xRange(range, data, timeOf),
+      markers,
+    };
+    this.instance.draw(this.last);
+  }
+
+  private chooseAxis(): AxisMap {
+    const view = this.run.view.get();
+    const { axis } = preferences.get();
+    if (axis === "epoch") {
+      return epochAxis(
+        view.epochs,
+        view.summary?.batchesPerEpoch ?? view.registration?.batchesPerEpoch,
+      );
+    }
+    if (axis === "step") return stepAxis;
+    return timeAxis(this.run.metrics.newest(LOSS)?.columns, view.summary?.startedMs ?? 0);
+  }
+
+  private range(): { firstStep: number; lastStep: number } {
+    const zoom = this.run.history.zoom.get();
+    return zoom ?? { firstStep: 0, lastStep: Math.max(1, this.run.metrics.lastStep()) };
+  }
+
+  private xRange(
+    range: { firstStep: number; lastStep: number },
+    data: ChartData,
+    timeOf: (step: number) => number,
+  ): [number, number] {
+    const zoomed = this.run.history.zoom.get() !== undefined;
+    const from = this.axis.toX(range.firstStep, timeOf(range.firstStep));
+    const to = this.axis.toX(range.lastStep, timeOf(range.lastStep));
+    // A resumed run begins at its own first step, and the last epoch may end beyond the last loss.
+    const low = zoomed ? from : this.firstX(data.x[0] ?? from);
+    const high = zoomed ? to : Math.max(to, data.x[data.x.length - 1] ?? to);
+    return high > low ? [low, high] : [low, low + 1];
+  }
+
+  private firstX(otherwise: number): number {
+    const columns = this.run.metrics.newest(LOSS)?.columns;
+    if (columns === undefined || columns.length === 0) return otherwise;
+    return this.axis.toX(columns.steps[0] ?? 0, columns.times[0] ?? 0);
+  }
+
+  private zoomTo(from: number, to: number): void {
+    const end = Math.max(1, this.run.metrics.lastStep());
+    const firstStep = Math.max(0, Math.round(Math.min(from, to)));
+    const lastStep = Math.min(end, Math.round(Math.max(from, to)));
+    if (firstStep <= 0 && lastStep >= end) this.run.history.setZoom(undefined);
+    else if (lastStep - firstStep >= 2) this.run.history.setZoom({ firstStep, lastStep });
+  }
+
+  private read(index: number | undefined): void {
+    this.onReadout(this.last && index !== undefined ? readoutWords(this.last, index) : "");
+  }
+}
+
+function readoutWords(state: ChartState, index: number): string {
+  const x = state.data.x[index];
+  if (x === undefined) return "";
+  const words = state.data.lines.flatMap((line) => {
+    const value = line.values[index];
+    if (line.kind === "edge" || value === undefined || value === null) return [];
+    return [`${line.label} ${Number(value.toPrecision(4))}`];
+  });
+  const where =
+    state.kind === "time" ? `${x.toFixed(1)} s` : `${state.kind} ${Number(x.toFixed(2))}`;
+  const near = state.markers.find(
+    (marker) => Math.abs(marker.x - x) <= (state.range[1] - state.range[0]) / 150,
+  );
+  return [where, ...words, ...(near ? [near.words] : [])].join(" · ");
+}

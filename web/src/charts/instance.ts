@@ -1,0 +1,256 @@
+import uPlot from "uplot";
+import type { AxisKind } from "../store/axis";
+import type { Marker } from "../store/commands";
+import { formatCount, formatSetting, formatSpan } from "../store/format";
+import { type ChartData, type Line, positiveOnly } from "./data";
+import { type ChartPalette, faded, hueOf, MARKER_LETTER, strokeOf } from "./look";
+
+/** A marker with its place on the x axis. */
+export interface PlacedMarker extends Marker {
+  x: number;
+}
+
+/** Everything one drawing of a chart needs. */
+export interface ChartState {
+  data: ChartData;
+  kind: AxisKind;
+  logarithmic: boolean;
+  /** Range of x on screen. */
+  range: [number, number];
+  markers: PlacedMarker[];
+}
+
+export interface ChartCallbacks {
+  /** A range of x was dragged over. */
+  onSelect(from: number, to: number): void;
+  /** The cursor is over this index of the data; undefined when it left. */
+  onCursor(index: number | undefined): void;
+  /** The whole run is asked for. */
+  onReset(): void;
+}
+
+/** A uPlot that is rebuilt only when its lines, scale or theme change, else given new data. */
+export class ChartInstance {
+  private plot: uPlot | undefined;
+  private shape = "";
+  private state: ChartState | undefined;
+
+  constructor(
+    private readonly element: HTMLElement,
+    private readonly callbacks: ChartCallbacks,
+    private palette: ChartPalette,
+  ) {}
+
+  setPalette(palette: ChartPalette): void {
+    this.palette = palette;
+    this.shape = "";
+  }
+
+  /** Draw. */
+  draw(state: ChartState): void {
+    this.state = state;
+    const shape = shapeOf(state);
+    if (shape !== this.shape || this.plot === undefined) this.build(shape, state);
+    const { plot } = this;
+    if (plot === undefined) return;
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (width === 0 || height === 0) return;
+    if (plot.width !== width || plot.height !== height) plot.setSize({ width, height });
+    plot.setData(alignedData(state), true);
+  }
+
+  destroy(): void {
+    this.plot?.destroy();
+    this.plot = undefined;
+  }
+
+  private build(shape: string, state: ChartState): void {
+    this.destroy();
+    this.shape = shape;
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (width === 0 || height === 0) return;
+    this.plot = new uPlot(this.options(state, width, height), alignedData(state), this.element);
+  }
+
+  private options(state: ChartState, width: number, height: number): uPlot.Options {
+    const { palette } = this;
+    const hasSmooth = state.data.lines.some((line) => line.kind === "smooth");
+    return {
+      width,
+      height,
+      padding: [10, 12, 0, 0],
+      legend: { show: false },
+      cursor: {
+        points: { size: 7, width: 2 },
+        drag: { x: true, y: false, setScale: false },
+        sync: { key: `trainmon-${state.kind}`, setSeries: false },
+        bind: { dblclick: () => () => this.reset() },
+      },
+      select: { show: true, left: 0, top: 0, width: 0, height: 0 },
+      scales: {
+        x: { time: false, range: () => this.state?.range ?? [0, 1] },
+        y: { distr: state.logarithmic ? 3 : 1, log: 10, range: yRange(state.logarithmic) },
+      },
+      axes: [xAxis(state.kind, palette), yAxis(palette)],
+      series: [{}, ...state.data.lines.map((line) => seriesOf(line, palette, hasSmooth))],
+      bands: bandsOf(state.data.lines, palette),
+      hooks: {
+        setSelect: [(plot) => this.select(plot)],
+        setCursor: [(plot) => this.callbacks.onCursor(plot.cursor.idx ?? undefined)],
+        draw: [(plot) => this.drawMarks(plot)],
+      },
+    };
+  }
+
+  private reset(): null {
+    this.callbacks.onReset();
+    return null;
+  }
+
+  private select(plot: uPlot): void {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    const from = plot.posToVal(left, "x");
+    const to = plot.posToVal(left + width, "x");
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.callbacks.onSelect(from, to);
+  }
+
+  /** Commands as flags, and values that are not finite as crosses along the axis. */
+  private drawMarks(plot: uPlot): void {
+    const { state, palette } = this;
+    if (state === undefined) return;
+    const { ctx: context, bbox } = plot;
+    const scale = devicePixelRatio;
+    context.save();
+    context.beginPath();
+    context.rect(bbox.left, 0, bbox.width, bbox.top + bbox.height);
+    context.clip();
+    for (const marker of state.markers) {
+      drawFlag(context, plot.valToPos(marker.x, "x", true), bbox, marker, palette, scale);
+    }
+    context.strokeStyle = palette.bad;
+    context.lineWidth = 1.5 * scale;
+    const y = bbox.top + bbox.height - 6 * scale;
+    for (const broken of state.data.broken.slice(-500)) {
+      drawCross(context, plot.valToPos(broken, "x", true), y, 3 * scale);
+    }
+    context.restore();
+  }
+}
+
+/** Rebuild when this changes: the lines, the scale and the axis, but not the data. */
+function shapeOf(state: ChartState): string {
+  const lines = state.data.lines.map((line) => `${line.kind}/${line.hue}/${line.label}`);
+  return [state.kind, state.logarithmic, ...lines].join("|");
+}
+
+function alignedData(state: ChartState): uPlot.AlignedData {
+  const { x, lines } = state.data;
+  const values = lines.map((line) => (state.logarithmic ? positiveOnly(line.values) : line.values));
+  return [x, ...values] as uPlot.AlignedData;
+}
+
+function seriesOf(line: Line, palette: ChartPalette, hasSmooth: boolean): uPlot.Series {
+  const { width, alpha, dash } = strokeOf(line.kind, hasSmooth);
+  const colour = hueOf(palette, line.hue);
+  const shown = line.kind !== "edge";
+  return {
+    label: line.label,
+    stroke: faded(colour, alpha),
+    width,
+    dash,
+    points: { show: line.kind === "points" ? undefined : false, size: 6, fill: colour },
+    ...(shown ? {} : { points: { show: false } }),
+  } as uPlot.Series;
+}
+
+/** The two edges of a band follow each other: maximum, minimum. */
+function bandsOf(lines: Line[], palette: ChartPalette): uPlot.Band[] {
+  const at = lines.findIndex((line) => line.kind === "edge");
+  const hue = lines[at]?.hue ?? 0;
+  if (at < 0) return [];
+  return [{ series: [at + 1, at + 2], fill: faded(hueOf(palette, hue), 0.16) }];
+}
+
+function yRange(logarithmic: boolean): uPlot.Range.Function {
+  return (_plot, low, high) => {
+    if (!Number.isFinite(low) || !Number.isFinite(high)) return logarithmic ? [0.1, 1] : [0, 1];
+    if (logarithmic) return [low / 1.15, high * 1.15];
+    const margin = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 0.5;
+    // A loss rests on zero: the axis does not float just above it.
+    return [low >= 0 && low - margin < 0.15 * high ? 0 : low - margin, high + margin];
+  };
+}
+
+function baseAxis(palette: ChartPalette): uPlot.Axis {
+  return {
+    stroke: palette.muted,
+    font: `11px ${palette.font}`,
+    grid: { stroke: palette.grid, width: 1 },
+    ticks: { show: false },
+    border: { show: false },
+  };
+}
+
+function xAxis(kind: AxisKind, palette: ChartPalette): uPlot.Axis {
+  const words = (value: number) =>
+    kind === "time"
+      ? formatSpan(value * 1000)
+      : kind === "step"
+        ? formatCount(value)
+        : formatSetting(value);
+  return {
+    ...baseAxis(palette),
+    size: 26,
+    gap: 6,
+    space: 90,
+    values: (_plot, splits) =>
+      splits.map((value) => (kind === "step" && value % 1 !== 0 ? "" : words(value))),
+  };
+}
+
+function yAxis(palette: ChartPalette): uPlot.Axis {
+  return {
+    ...baseAxis(palette),
+    size: 58,
+    gap: 6,
+    values: (_plot, splits) => splits.map((value) => (value === null ? "" : formatSetting(value))),
+  };
+}
+
+function drawFlag(
+  context: CanvasRenderingContext2D,
+  x: number,
+  box: uPlot.BBox,
+  marker: PlacedMarker,
+  palette: ChartPalette,
+  scale: number,
+): void {
+  context.strokeStyle = palette.marker;
+  context.lineWidth = scale;
+  context.setLineDash([3 * scale, 3 * scale]);
+  context.beginPath();
+  context.moveTo(x, box.top);
+  context.lineTo(x, box.top + box.height);
+  context.stroke();
+  context.setLineDash([]);
+  const size = 13 * scale;
+  context.fillStyle = palette.marker;
+  context.fillRect(x - size / 2, box.top - 2 * scale, size, size);
+  context.fillStyle = palette.panel;
+  context.font = `700 ${9.5 * scale}px ${palette.font}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  const letter = marker.kind === undefined ? "?" : MARKER_LETTER[marker.kind];
+  context.fillText(letter, x, box.top - 2 * scale + size / 2 + 0.5 * scale);
+}
+
+function drawCross(context: CanvasRenderingContext2D, x: number, y: number, arm: number): void {
+  context.beginPath();
+  context.moveTo(x - arm, y - arm);
+  context.lineTo(x + arm, y + arm);
+  context.moveTo(x + arm, y - arm);
+  context.lineTo(x - arm, y + arm);
+  context.stroke();
+}

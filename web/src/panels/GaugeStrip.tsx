@@ -1,0 +1,127 @@
+import type { ReactNode } from "react";
+import { formatCount, formatLatency, formatRate, formatSpan, formatValue } from "../store/format";
+import { newestLoss, progressOf } from "../store/progress";
+import { useRun, useStore, useView } from "../ui/hooks";
+import { Bar } from "../ui/parts";
+
+/** The numbers that are always on screen, large enough to be read across a room. */
+export function GaugeStrip() {
+  const run = useRun();
+  const view = useView();
+  const gauges = useStore(run.gauges);
+  const frozen = useStore(run.frozen);
+  const rates = view.performance ?? view.summary;
+  const progress = progressOf(view, run.metrics);
+  const loss = newestLoss(view, run.metrics);
+  return (
+    <section className="gauges" aria-label="Now">
+      <div className="gauges-run">
+        <Gauge
+          label="Loss"
+          big
+          tone={loss !== undefined && !Number.isFinite(loss) ? "bad" : "loss"}
+        >
+          <b data-testid="loss-value">{formatValue(loss)}</b>
+        </Gauge>
+        <Gauge label="Step" big>
+          <b data-testid="global-step" data-step={progress.step}>
+            {formatCount(progress.step)}
+          </b>
+        </Gauge>
+        <ProgressGauge
+          label="Epoch"
+          testId="epoch-progress"
+          now={progress.epoch}
+          total={progress.totalEpochs}
+          share={progress.runShare}
+          left={progress.runRemainingMs}
+        />
+        <ProgressGauge
+          label="Batch"
+          testId="batch-progress"
+          now={progress.batch}
+          total={progress.batchesPerEpoch}
+          share={progress.epochShare}
+          left={progress.epochRemainingMs}
+        />
+      </div>
+      <div className="gauges-flow">
+        <Gauge
+          label="Training"
+          unit="batches/s"
+          big
+          title="Training batches per second over the last second, pauses excluded"
+        >
+          <b data-testid="training-fps">{formatRate(rates?.currentFps)}</b>
+        </Gauge>
+        <Gauge
+          label="Average"
+          unit="batches/s"
+          title="Training batches per second since the run began, pauses excluded"
+        >
+          <b data-testid="average-fps">{formatRate(rates?.averageFps)}</b>
+        </Gauge>
+        <Gauge label="New" unit="frames/s" title="New pictures per second that reach this browser">
+          <b data-testid="new-fps">{formatRate(gauges.newPerSecond)}</b>
+        </Gauge>
+        <Gauge
+          label={frozen ? "Frozen" : "Painted"}
+          unit="frames/s"
+          title="Pictures per second painted on the wall"
+          {...(frozen ? { tone: "wait" } : {})}
+        >
+          <b data-testid="painted-fps">{formatRate(gauges.paintedPerSecond)}</b>
+        </Gauge>
+        <Gauge
+          label="Latency"
+          title="From the end of a batch to its pixels, median of the last second"
+        >
+          <b data-testid="latency">{formatLatency(gauges.latencyMs)}</b>
+        </Gauge>
+      </div>
+    </section>
+  );
+}
+
+function Gauge(props: {
+  label: string;
+  unit?: string;
+  big?: boolean;
+  tone?: string;
+  title?: string;
+  children: ReactNode;
+}) {
+  return (
+    <div className={props.big ? "gauge big" : "gauge"} data-tone={props.tone} title={props.title}>
+      <span className="gauge-label">
+        {props.label}
+        {props.unit && <i> {props.unit}</i>}
+      </span>
+      {props.children}
+    </div>
+  );
+}
+
+function ProgressGauge(props: {
+  label: string;
+  testId: string;
+  now: number | undefined;
+  total: number | undefined;
+  share: number | undefined;
+  left: number | undefined;
+}) {
+  const { label, now, total } = props;
+  return (
+    <div className="gauge wide" data-testid={props.testId}>
+      <span className="gauge-label">
+        {label}
+        {props.left !== undefined && <i> {formatSpan(props.left)} left</i>}
+      </span>
+      <b>
+        {formatCount(now)}
+        {total ? <small> / {formatCount(total)}</small> : null}
+      </b>
+      <Bar label={`${label} progress`} share={props.share} />
+    </div>
+  );
+}

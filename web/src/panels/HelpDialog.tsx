@@ -1,0 +1,56 @@
+import { LineIcon } from "../ui/icons";
+import { Modal } from "./RunBar";
+
+const KEYS: [string, string][] = [
+  ["Space", "Pause or resume the training"],
+  ["s", "Stop the run; asks once"],
+  ["f", "Freeze the tiles; training goes on"],
+  ["w", "Only wrong predictions"],
+  ["l", "Tiles by loss, greatest first"],
+  ["g", "Logarithmic loss axis"],
+  ["0", "Show the whole run on the charts"],
+  ["+ − ← →", "Zoom and move the chart in focus"],
+  ["Arrows", "Move among the tiles; Enter enlarges one"],
+  ["t", "Dark or light"],
+  ["/", "Search, in the list of sessions"],
+  ["?", "This help"],
+];
+
+/** The keys, and what the marks mean. */
+export function HelpDialog({ onClose }: { onClose: () => void }) {
+  return (
+    <Modal label="Keys and help" className="help" onClose={onClose}>
+      <button
+        type="button"
+        className="button icon-only modal-close"
+        aria-label="Close"
+        onClick={onClose}
+      >
+        <LineIcon name="close" />
+      </button>
+      <h2>Keys</h2>
+      <dl className="keys">
+        {KEYS.map(([key, meaning]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{meaning}</dd>
+          </div>
+        ))}
+      </dl>
+      <h2>Marks</h2>
+      <p>
+        A tile with a tick and a whole border was predicted right; one with a cross and a broken
+        border, wrong. Flags on the charts are commands at the step they took effect: <b>L</b>{" "}
+        learning rate, <b>P</b> pause, <b>R</b> resume, <b>S</b> stop, <b>C</b> checkpoint, <b>E</b>{" "}
+        evaluation, <b>K</b> any other control. Crosses along the axis are values that are not
+        finite.
+      </p>
+      <p>
+        Latency is from the end of a batch to its pixels, on one clock. Drag over a chart to zoom;
+        double-click shows the whole run.
+      </p>
+    </Modal>
+  );
+}

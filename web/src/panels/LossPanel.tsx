@@ -1,0 +1,79 @@
+import { useMemo } from "react";
+import { Chart } from "../charts/Chart";
+import { seriesData } from "../charts/data";
+import type { ChartSource } from "../charts/driver";
+import { preferences, setPreferences } from "../runtime/preferences";
+import type { AxisKind } from "../store/axis";
+import { LOSS } from "../store/metrics";
+import { usePreferences, useRun, useStore } from "../ui/hooks";
+import { Nothing, Panel, Toggle } from "../ui/parts";
+
+/** The loss of every batch: its band of extremes, its smoothed line, and what was commanded. */
+export function LossPanel() {
+  const run = useRun();
+  const history = useStore(run.history.state);
+  const source = useMemo<ChartSource>(
+    () => ({
+      data: (axis, range, buckets) => {
+        const { smoothing } = preferences.get();
+        return seriesData(run.metrics, LOSS, { ...range, axis, buckets, smoothing, hue: 0 });
+      },
+      logarithmic: () => preferences.get().logarithmic,
+    }),
+    [run],
+  );
+  const empty = history !== "loading" && run.metrics.newest(LOSS) === undefined;
+  return (
+    <Panel title="Loss per batch" className="loss-panel" aside={<LossTools />}>
+      <Chart label="Loss per batch" source={source} testId="loss-chart" tools />
+      {empty && <Nothing>No loss has been measured yet.</Nothing>}
+    </Panel>
+  );
+}
+
+const AXES: { kind: AxisKind; word: string }[] = [
+  { kind: "step", word: "Step" },
+  { kind: "epoch", word: "Epoch" },
+  { kind: "time", word: "Time" },
+];
+
+function LossTools() {
+  const { axis, logarithmic, smoothing } = usePreferences();
+  return (
+    <div className="tools">
+      <label className="rate" title="How much of the past the smoothed line keeps">
+        <span>Smooth</span>
+        <input
+          type="range"
+          min={0}
+          max={0.99}
+          step={0.01}
+          value={smoothing}
+          aria-label="Smoothing"
+          onChange={(event) => setPreferences({ smoothing: Number(event.target.value) })}
+        />
+        <output>{smoothing === 0 ? "off" : smoothing.toFixed(2)}</output>
+      </label>
+      <Toggle
+        pressed={logarithmic}
+        onPress={(pressed) => setPreferences({ logarithmic: pressed })}
+        title="Logarithmic axis (g)"
+        testId="log-axis"
+      >
+        Log
+      </Toggle>
+      <fieldset className="segments" aria-label="Horizontal axis">
+        {AXES.map(({ kind, word }) => (
+          <button
+            key={kind}
+            type="button"
+            aria-pressed={axis === kind}
+            onClick={() => setPreferences({ axis: kind })}
+          >
+            {word}
+          </button>
+        ))}
+      </fieldset>
+    </div>
+  );
+}

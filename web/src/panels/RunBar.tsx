@@ -1,0 +1,146 @@
+import { useEffect, useRef } from "react";
+import { useRun, useStore, useView } from "../ui/hooks";
+import { LineIcon, ShapeIcon } from "../ui/icons";
+import { StateChip } from "../ui/parts";
+import { Brand, ThemeButton } from "./chrome";
+import { LinkLight } from "./LinkLight";
+import { useRunControls } from "./useRunControls";
+
+/** Who is on screen, how it is, and the two buttons that are never hidden. */
+export function RunBar(props: {
+  onHelp: () => void;
+  stopping: boolean;
+  setStopping: (open: boolean) => void;
+}) {
+  const run = useRun();
+  const { summary, registration } = useView();
+  const link = useStore(run.link);
+  const framework = [registration?.framework, registration?.frameworkVersion].filter(Boolean);
+  return (
+    <header className="topbar run-bar">
+      <Brand />
+      <span className="run-name">
+        <strong title={run.sessionId}>{summary?.sessionName || run.sessionId}</strong>
+        <small>{framework.join(" ")}</small>
+      </span>
+      <StateChip state={summary?.state} testId="session-state" />
+      <LinkLight link={link} />
+      <span className="spacer" />
+      <span className="bar-tools">
+        <ThemeButton />
+        <button
+          type="button"
+          className="button icon-only"
+          aria-label="Keys and help"
+          title="Keys and help (?)"
+          onClick={props.onHelp}
+        >
+          <LineIcon name="help" />
+        </button>
+      </span>
+      <RunButtons stopping={props.stopping} setStopping={props.setStopping} />
+    </header>
+  );
+}
+
+function RunButtons(props: { stopping: boolean; setStopping: (open: boolean) => void }) {
+  const controls = useRunControls();
+  const { paused } = controls;
+  const word = paused ? "Resume" : "Pause";
+  return (
+    <div className="run-buttons">
+      <button
+        type="button"
+        className="button big"
+        data-testid="pause"
+        data-tone={paused ? "live" : undefined}
+        disabled={!controls.canPause}
+        aria-busy={controls.pauseWaiting}
+        title={controls.pauseReason || `${word} the training (space)`}
+        onClick={controls.togglePause}
+      >
+        <ShapeIcon shape={paused ? "play" : "pause"} />
+        <span data-testid={paused ? "resume" : undefined}>
+          {controls.pauseWaiting ? (paused ? "Resuming…" : "Pausing…") : word}
+        </span>
+      </button>
+      <button
+        type="button"
+        className="button big"
+        data-tone="bad"
+        data-testid="stop"
+        disabled={!controls.canStop}
+        aria-busy={controls.stopWaiting}
+        title={controls.stopReason || "Stop the run (s); asks once"}
+        onClick={() => props.setStopping(true)}
+      >
+        <ShapeIcon shape="stop" />
+        {controls.stopWaiting ? "Stopping…" : "Stop"}
+      </button>
+      {props.stopping && (
+        <StopDialog
+          onStop={() => {
+            controls.stop();
+            props.setStopping(false);
+          }}
+          onKeep={() => props.setStopping(false)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Asks once. The safe answer has the focus. */
+function StopDialog({ onStop, onKeep }: { onStop: () => void; onKeep: () => void }) {
+  const name = useView().summary?.sessionName;
+  return (
+    <Modal label="Stop this run?" className="ask" onClose={onKeep}>
+      <h2>Stop {name ? `“${name}”` : "this run"}?</h2>
+      <p>
+        It ends after the batch it is in, as its framework ends a run. A stopped run is not resumed.
+      </p>
+      <div className="ask-buttons">
+        <button type="button" className="button big" onClick={onKeep}>
+          Keep training
+        </button>
+        <button
+          type="button"
+          className="button big"
+          data-tone="bad"
+          data-testid="stop-confirm"
+          onClick={onStop}
+        >
+          <ShapeIcon shape="stop" />
+          Stop the run
+        </button>
+      </div>
+    </Modal>
+  );
+}
+
+/** A dialog of the browser: it holds the focus, and escape closes it. */
+export function Modal(props: {
+  label: string;
+  className?: string;
+  onClose: () => void;
+  children: React.ReactNode;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    return () => element?.close();
+  }, []);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: escape closes a dialog by itself.
+    <dialog
+      ref={dialog}
+      className={`modal ${props.className ?? ""}`}
+      aria-label={props.label}
+      onCancel={props.onClose}
+      onClick={(event) => event.target === dialog.current && props.onClose()}
+    >
+      <div className="modal-body">{props.children}</div>
+    </dialog>
+  );
+}

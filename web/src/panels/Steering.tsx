@@ -1,0 +1,170 @@
+import { type FormEvent, useState } from "react";
+import type { ControlSpec } from "../rpc/plain";
+import { BUILT_IN } from "../store/commands";
+import { formatSetting } from "../store/format";
+import { LEARNING_RATE } from "../store/metrics";
+import { lookOf } from "../store/states";
+import { useRun, useStore, useView } from "../ui/hooks";
+import { Panel } from "../ui/parts";
+import { ActionButton, ControlWidget } from "./ControlWidget";
+
+/** What can be changed while it trains. */
+export function Steering() {
+  const { registration, summary } = useView();
+  const controls = registration?.controls ?? [];
+  const ended = summary === undefined || lookOf(summary.state).ended;
+  const named = (name: string) => controls.find((spec) => spec.name === name);
+  const checkpoint = named("save_checkpoint");
+  const evaluate = named("evaluate");
+  const others = controls.filter((spec) => !BUILT_IN.has(spec.name));
+  return (
+    <Panel title="Steer" className="steer-panel">
+      <fieldset disabled={ended} className="steer" aria-label="Controls">
+        <LearningRate spec={named("learning_rate")} />
+        {(checkpoint || evaluate) && (
+          <div className="actions">
+            {checkpoint && (
+              <ActionButton spec={checkpoint} action={{ case: "saveCheckpoint", value: {} }} />
+            )}
+            {evaluate && <ActionButton spec={evaluate} action={{ case: "evaluate", value: {} }} />}
+          </div>
+        )}
+        {others.map((spec) => (
+          <ControlWidget key={spec.name} spec={spec} />
+        ))}
+      </fieldset>
+      {ended && summary && <p className="nothing">The run has ended: nothing can be changed.</p>}
+    </Panel>
+  );
+}
+
+/** Decades below and above the value in force that the slider spans where no range is declared. */
+const SPAN = 100;
+const SLIDER_STEPS = 400;
+
+function LearningRate({ spec }: { spec: ControlSpec | undefined }) {
+  const run = useRun();
+  useStore(run.gauges);
+  const effective = run.metrics.lastValue(LEARNING_RATE);
+  const base = spec?.currentValue ?? effective;
+  const [mode, setMode] = useState<"set" | "scale">("set");
+  const [draft, setDraft] = useState("");
+  const reason = spec?.unavailableReason ?? "";
+  const value = Number(draft);
+  const problem = draft === "" ? "" : problemOf(value, mode, spec);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (draft === "" || problem !== "") return;
+    const chosen = mode === "set" ? "learningRate" : "factor";
+    const change = { case: chosen, value } as { case: "learningRate"; value: number };
+    void run.commander.send({ case: "adjustLearningRate", value: { value: change } });
+    setDraft("");
+  };
+  return (
+    <form className="control learning-rate" onSubmit={submit} aria-label="Learning rate">
+      <div className="control-head">
+        <span className="control-title">Learning rate</span>
+        <span className="control-now" title="Base of the schedule · value in force">
+          {formatSetting(base)}
+          {effective !== undefined && base !== effective && (
+            <small> in force {formatSetting(effective)}</small>
+          )}
+        </span>
+      </div>
+      <RateSlider
+        spec={spec}
+        base={base}
+        draft={mode === "set" ? draft : ""}
+        onChange={(text) => {
+          setMode("set");
+          setDraft(text);
+        }}
+      />
+      <div className="control-row">
+        <fieldset className="segments" aria-label="How to change it">
+          <button type="button" aria-pressed={mode === "set"} onClick={() => setMode("set")}>
+            Set
+          </button>
+          <button type="button" aria-pressed={mode === "scale"} onClick={() => setMode("scale")}>
+            ×
+          </button>
+        </fieldset>
+        <input
+          className="input"
+          inputMode="decimal"
+          autoComplete="off"
+          placeholder={mode === "set" ? formatSetting(base) : "0.5"}
+          aria-label={mode === "set" ? "New learning rate" : "Factor"}
+          aria-invalid={problem !== ""}
+          data-testid="learning-rate-input"
+          value={draft}
+          onChange={(event) => setDraft(event.target.value)}
+        />
+        <button
+          type="submit"
+          className="button"
+          data-tone="accent"
+          data-testid="learning-rate-apply"
+          disabled={draft === "" || problem !== "" || reason !== ""}
+          title={reason}
+        >
+          Apply
+        </button>
+      </div>
+      {mode === "scale" && (
+        <div className="chips">
+          {["0.1", "0.5", "2", "10"].map((factor) => (
+            <button
+              key={factor}
+              type="button"
+              className="button small"
+              onClick={() => setDraft(factor)}
+            >
+              ×{factor}
+            </button>
+          ))}
+        </div>
+      )}
+      {(problem || reason) && <p className="control-problem">{problem || reason}</p>}
+    </form>
+  );
+}
+
+function problemOf(value: number, mode: "set" | "scale", spec: ControlSpec | undefined): string {
+  if (!Number.isFinite(value) || value <= 0) return "A number above 0, such as 0.001 or 1e-4.";
+  if (mode === "scale" || spec === undefined) return "";
+  if (spec.minimum !== undefined && value < spec.minimum)
+    return `At least ${formatSetting(spec.minimum)}.`;
+  if (spec.maximum !== undefined && value > spec.maximum)
+    return `At most ${formatSetting(spec.maximum)}.`;
+  return "";
+}
+
+/** A logarithmic slider that only fills in the number: nothing is sent before Apply. */
+function RateSlider(props: {
+  spec: ControlSpec | undefined;
+  base: number | undefined;
+  draft: string;
+  onChange: (text: string) => void;
+}) {
+  const { spec, base } = props;
+  const low = spec?.minimum && spec.minimum > 0 ? spec.minimum : (base || 1e-3) / SPAN;
+  const high = spec?.maximum && spec.maximum > low ? spec.maximum : (base || 1e-3) * SPAN;
+  const current = Number(props.draft) > 0 ? Number(props.draft) : base || low;
+  const position = (Math.log(current / low) / Math.log(high / low)) * SLIDER_STEPS;
+  return (
+    <input
+      type="range"
+      className="slider"
+      min={0}
+      max={SLIDER_STEPS}
+      value={Math.min(SLIDER_STEPS, Math.max(0, position))}
+      aria-label="Learning rate, logarithmic"
+      aria-valuetext={formatSetting(current)}
+      onChange={(event) => {
+        const value = low * (high / low) ** (Number(event.target.value) / SLIDER_STEPS);
+        props.onChange(String(Number(value.toPrecision(3))));
+      }}
+    />
+  );
+}

@@ -1,0 +1,111 @@
+import { useEffect, useRef } from "react";
+import type { Sample } from "../store/tiles";
+import { LineIcon } from "../ui/icons";
+import { decodeArt, releaseArt } from "../wall/art";
+import { readPalette } from "../wall/colours";
+import { drawSubject } from "../wall/picture";
+import { piecesOf } from "../wall/text";
+import { Modal } from "./RunBar";
+import { SampleFacts } from "./TileCard";
+
+/** One sample, large and still, as it was when it was chosen. */
+export function TileDialog(props: { sample: Sample; names: string[]; onClose: () => void }) {
+  const { sample } = props;
+  return (
+    <Modal label="Sample" className="tile-dialog" onClose={props.onClose}>
+      <button
+        type="button"
+        className="button icon-only modal-close"
+        aria-label="Close"
+        onClick={props.onClose}
+      >
+        <LineIcon name="close" />
+      </button>
+      <div className="tile-dialog-body">
+        {sample.text && !sample.image ? (
+          <LargeText sample={sample} />
+        ) : (
+          <LargePicture sample={sample} />
+        )}
+        <div>
+          <SampleFacts sample={sample} names={props.names} />
+          <Values title="Predicted values" values={sample.prediction?.values} />
+          <Values title="True values" values={sample.truth?.values} />
+          <Words title="Generated" text={sample.prediction?.text} />
+          <Words title="Reference" text={sample.truth?.text} />
+        </div>
+      </div>
+    </Modal>
+  );
+}
+
+function LargePicture({ sample }: { sample: Sample }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    let gone = false;
+    void decodeArt(sample).then((art) => {
+      const element = canvas.current;
+      const context = element?.getContext("2d");
+      if (!gone && element && context) {
+        const scale = Math.min(2, devicePixelRatio);
+        const edge = element.clientWidth;
+        element.width = Math.round(edge * scale);
+        element.height = Math.round(edge * scale);
+        context.setTransform(scale, 0, 0, scale, 0, 0);
+        drawSubject(context, { x: 0, y: 0, width: edge, height: edge }, sample, art, readPalette());
+      }
+      releaseArt(art);
+    });
+    return () => {
+      gone = true;
+    };
+  }, [sample]);
+  const { width, height } = sample.image ?? { width: 0, height: 0 };
+  return (
+    <figure className="large-picture">
+      <canvas ref={canvas} role="img" aria-label="The sample, enlarged" />
+      <figcaption>{width > 0 ? `${width} × ${height} pixels as sent` : "no picture"}</figcaption>
+    </figure>
+  );
+}
+
+function LargeText({ sample }: { sample: Sample }) {
+  return (
+    <p className="large-text">
+      {(sample.text ? piecesOf(sample.text) : []).map((piece, index) => (
+        <span
+          // biome-ignore lint/suspicious/noArrayIndexKey: tokens have no name but their place.
+          key={index}
+          data-heat={piece.heat === undefined ? undefined : Math.round(piece.heat * 5)}
+        >
+          {piece.text}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+function Values({ title, values }: { title: string; values: number[] | undefined }) {
+  if (!values || values.length === 0) return null;
+  return (
+    <div className="sample-extra">
+      <h3>{title}</h3>
+      <p>
+        {values
+          .slice(0, 64)
+          .map((value) => Number(value.toPrecision(5)))
+          .join(", ")}
+      </p>
+    </div>
+  );
+}
+
+function Words({ title, text }: { title: string; text: string | undefined }) {
+  if (!text) return null;
+  return (
+    <div className="sample-extra">
+      <h3>{title}</h3>
+      <p>{text}</p>
+    </div>
+  );
+}

@@ -1,0 +1,170 @@
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { predictedWords, type Sample, type Slot, TILES, trueWords } from "../store/tiles";
+import { useRun, useStore, useView } from "../ui/hooks";
+import { Panel } from "../ui/parts";
+import { TileCard } from "./TileCard";
+import { TileDialog } from "./TileDialog";
+import { WallTools } from "./WallTools";
+
+/** The newest samples with what the model says of them: painted, not rendered. */
+export function TileWall() {
+  const run = useRun();
+  const { slots, frame } = useStore(run.wallView);
+  const frozen = useStore(run.frozen);
+  const [enlarged, setEnlarged] = useState<Sample>();
+  const [pointed, setPointed] = useState<number>();
+  const names = useView().registration?.classNames ?? [];
+  const sample = pointed === undefined ? undefined : slots[pointed];
+  return (
+    <Panel title="Samples" className="wall-panel" aside={<WallTools />}>
+      <div className="wall" data-testid="tile-wall" data-frozen={frozen} data-frame={frame}>
+        <WallCanvas />
+        <TileButtons
+          slots={slots}
+          frame={frame}
+          names={names}
+          onPoint={setPointed}
+          onEnlarge={setEnlarged}
+        />
+        {sample && pointed !== undefined && (
+          <TileCard sample={sample} index={pointed} names={names} />
+        )}
+        <WallNotice slots={slots} />
+      </div>
+      {enlarged && (
+        <TileDialog sample={enlarged} names={names} onClose={() => setEnlarged(undefined)} />
+      )}
+    </Panel>
+  );
+}
+
+/** The canvas and nothing else: React never touches it once it is there. */
+function WallCanvas() {
+  const run = useRun();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const element = canvas.current;
+    if (element === null) return;
+    run.player.attach(element);
+    const resize = new ResizeObserver(() => {
+      run.player.repaint();
+      run.setTilePixels((element.clientWidth / 4) * Math.min(2, devicePixelRatio));
+    });
+    resize.observe(element);
+    const theme = () => run.player.refreshTheme();
+    window.addEventListener("trainmon:theme", theme);
+    return () => {
+      resize.disconnect();
+      window.removeEventListener("trainmon:theme", theme);
+      run.player.attach(undefined);
+    };
+  }, [run]);
+  // The buttons over it say what it shows; the canvas itself is a picture to nobody.
+  return (
+    <div className="wall-canvas" aria-hidden="true">
+      <canvas ref={canvas} />
+    </div>
+  );
+}
+
+interface TileButtonsProps {
+  slots: Slot[];
+  frame: number;
+  names: string[];
+  onPoint: (index: number | undefined) => void;
+  onEnlarge: (sample: Sample) => void;
+}
+
+/** Sixteen see-through buttons over the canvas; one of them is in the tab order. */
+function TileButtons({ slots, frame, names, onPoint, onEnlarge }: TileButtonsProps) {
+  const [current, setCurrent] = useState(0);
+  const grid = useRef<HTMLFieldSetElement>(null);
+  const labels = useSlowLabels(slots, names);
+  const onKey = (event: KeyboardEvent) => {
+    const next = current + (KEY_MOVES[event.key] ?? 0);
+    if (next === current || next < 0 || next >= TILES) return;
+    event.preventDefault();
+    setCurrent(next);
+    grid.current?.querySelectorAll<HTMLButtonElement>("button")[next]?.focus();
+  };
+  return (
+    <fieldset ref={grid} className="tile-buttons" aria-label="Tiles" onKeyDown={onKey}>
+      {Array.from({ length: TILES }, (_, index) => {
+        const slot = slots[index];
+        return (
+          <button
+            // biome-ignore lint/suspicious/noArrayIndexKey: a place on the wall is its index.
+            key={index}
+            type="button"
+            data-testid="tile"
+            data-step={slot?.step}
+            data-correct={slot ? VERDICT_WORDS[slot.verdict] : undefined}
+            data-frame={frame}
+            aria-label={labels[index] ?? `Tile ${index + 1}, empty`}
+            tabIndex={index === current ? 0 : -1}
+            onFocus={() => {
+              setCurrent(index);
+              onPoint(index);
+            }}
+            onBlur={() => onPoint(undefined)}
+            onPointerEnter={(event) => event.pointerType === "mouse" && onPoint(index)}
+            onPointerLeave={() => onPoint(undefined)}
+            onClick={() => slot && onEnlarge(slot)}
+          />
+        );
+      })}
+    </fieldset>
+  );
+}
+
+const KEY_MOVES: Record<string, number> = {
+  ArrowLeft: -1,
+  ArrowRight: 1,
+  ArrowUp: -4,
+  ArrowDown: 4,
+};
+
+const VERDICT_WORDS = { right: "true", wrong: "false", unknown: "unknown" } as const;
+
+/** What each tile shows, in words, at most once a second: faster is unreadable to a reader. */
+function useSlowLabels(slots: Slot[], names: string[]): string[] {
+  const latest = useRef({ slots, names });
+  const [labels, setLabels] = useState<string[]>([]);
+  useEffect(() => {
+    latest.current = { slots, names };
+  });
+  useEffect(() => {
+    const timer = setInterval(() => {
+      const { slots: now, names: known } = latest.current;
+      setLabels(now.map((slot, index) => labelOf(slot, index, known)));
+    }, 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  return labels;
+}
+
+function labelOf(slot: Slot, index: number, names: string[]): string {
+  if (slot === undefined) return `Tile ${index + 1}, empty`;
+  const predicted = predictedWords(slot, names);
+  const truth = trueWords(slot, names);
+  const parts = [`Tile ${index + 1}`];
+  if (predicted) parts.push(`predicted ${predicted}`);
+  if (truth) parts.push(`true ${truth}`);
+  if (slot.verdict !== "unknown") parts.push(slot.verdict);
+  return parts.join(", ");
+}
+
+/** Words over a wall that has nothing to show. */
+function WallNotice({ slots }: { slots: Slot[] }) {
+  const run = useRun();
+  const { registration, summary } = useView();
+  const { newPerSecond } = useStore(run.gauges);
+  if (slots.some(Boolean) || registration === undefined) return null;
+  const words =
+    newPerSecond > 0
+      ? "No wrong prediction yet."
+      : summary?.globalStep === undefined
+        ? "The first batch has not ended yet."
+        : "This run sends no samples. Its scalars are on the right.";
+  return <p className="wall-notice">{words}</p>;
+}

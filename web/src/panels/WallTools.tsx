@@ -1,0 +1,62 @@
+import { setPreferences } from "../runtime/preferences";
+import { usePreferences, useRun, useStore } from "../ui/hooks";
+import { LineIcon } from "../ui/icons";
+import { Toggle } from "../ui/parts";
+
+const RATES = [1, 2, 5, 10, 15, 30, 60];
+
+/** How the wall is read: frozen, slowed, sorted, filtered. */
+export function WallTools() {
+  const run = useRun();
+  const frozen = useStore(run.frozen);
+  const { rate, sortByLoss, wrongOnly } = usePreferences();
+  return (
+    <div className="tools wall-tools">
+      <Toggle
+        pressed={frozen}
+        onPress={(pressed) => run.setFrozen(pressed)}
+        title="Hold the pictures; training goes on (f)"
+        testId="freeze"
+      >
+        <LineIcon name="snow" />
+        {frozen ? "Frozen" : "Freeze"}
+      </Toggle>
+      <Toggle
+        pressed={wrongOnly}
+        onPress={(pressed) => setPreferences({ wrongOnly: pressed })}
+        title="Only wrong predictions, the newest sixteen (w)"
+        testId="wrong-only"
+      >
+        Wrong only
+      </Toggle>
+      <Toggle
+        pressed={sortByLoss}
+        onPress={(pressed) => setPreferences({ sortByLoss: pressed })}
+        title="Greatest loss first (l)"
+        testId="sort-by-loss"
+      >
+        <LineIcon name="sort" />
+        By loss
+      </Toggle>
+      <label className="rate" title="Pictures per second asked for">
+        <input
+          type="range"
+          min={0}
+          max={RATES.length - 1}
+          step={1}
+          value={nearest(rate)}
+          data-testid="rate"
+          aria-label="Pictures per second"
+          aria-valuetext={`${rate} per second`}
+          onChange={(event) => setPreferences({ rate: RATES[Number(event.target.value)] ?? 60 })}
+        />
+        <output>{rate}/s</output>
+      </label>
+    </div>
+  );
+}
+
+function nearest(rate: number): number {
+  const distances = RATES.map((one) => Math.abs(one - rate));
+  return distances.indexOf(Math.min(...distances));
+}

@@ -1,0 +1,180 @@
+import type { Failure } from "../rpc/failure";
+import type { CallName, Calls, FromTab, ToTab, Want } from "../worker/protocol";
+
+/** The worker is asked for a sign of life so often, and given up after so long, in ms. */
+const PING_MS = 2_000;
+const WORKER_SILENCE_MS = 10_000;
+
+type Listener = (message: ToTab) => void;
+
+interface Pending {
+  resolve(answer: Calls[CallName]["answer"]): void;
+  reject(failure: Failure): void;
+  onRetry: ((failure: Failure) => void) | undefined;
+}
+
+/**
+ * A tab's line to the worker that owns the streams: the browser's one SharedWorker, else a worker
+ * of its own, else the same code in the page. A worker that falls silent is started anew.
+ */
+export class Connection {
+  private port: MessagePort | undefined;
+  private worker: Worker | undefined;
+  private readonly listeners = new Set<Listener>();
+  private readonly pending = new Map<number, Pending>();
+  private want: Want | undefined;
+  private nextCall = 1;
+  private heardMs = 0;
+  private pinging: ReturnType<typeof setInterval> | undefined;
+
+  /** Connect; nothing happens before. */
+  open(): void {
+    this.connect();
+    this.pinging = setInterval(() => this.ping(), PING_MS);
+    window.addEventListener("pagehide", this.leave);
+    window.addEventListener("pageshow", this.comeBack);
+  }
+
+  /** Let go of the worker. */
+  close(): void {
+    clearInterval(this.pinging);
+    window.removeEventListener("pagehide", this.leave);
+    window.removeEventListener("pageshow", this.comeBack);
+    this.disconnect();
+  }
+
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Say what this tab wants to see; the same again is not sent. */
+  setWant(want: Want | undefined): void {
+    if (JSON.stringify(want) === JSON.stringify(this.want)) return;
+    this.want = want;
+    this.post({ type: "want", want });
+  }
+
+  acknowledge(): void {
+    this.post({ type: "ack" });
+  }
+
+  /** Try lost links at once. */
+  retryNow(): void {
+    this.post({ type: "retry" });
+  }
+
+  /**
+   * Make a unary call by way of the worker, repeated by it while only the link fails.
+   *
+   * @throws Failure when it was refused or given up.
+   */
+  call<N extends CallName>(
+    name: N,
+    request: Calls[N]["request"],
+    onRetry?: (failure: Failure) => void,
+  ): Promise<Calls[N]["answer"]> {
+    const id = this.nextCall++;
+    return new Promise((resolve, reject) => {
+      this.pending.set(id, { resolve, reject, onRetry });
+      this.post({ type: "call", id, name, request });
+    });
+  }
+
+  private connect(): void {
+    this.heardMs = Date.now();
+    const port = this.openPort();
+    this.port = port;
+    port.onmessage = (event: MessageEvent<ToTab>) => this.hear(event.data);
+    port.start();
+    this.post({ type: "hello", lock: holdLock() });
+    this.post({ type: "want", want: this.want });
+  }
+
+  private openPort(): MessagePort {
+    if (typeof SharedWorker !== "undefined") {
+      const shared = new SharedWorker(new URL("../worker/entry.ts", import.meta.url), {
+        type: "module",
+        name: "trainmon",
+      });
+      return shared.port;
+    }
+    const channel = new MessageChannel();
+    if (typeof Worker === "undefined") void serveInPage(channel.port2);
+    else {
+      this.worker = new Worker(new URL("../worker/entry.ts", import.meta.url), { type: "module" });
+      this.worker.postMessage("port", [channel.port2]);
+    }
+    return channel.port1;
+  }
+
+  private disconnect(): void {
+    this.post({ type: "bye" });
+    this.port?.close();
+    this.port = undefined;
+    this.worker?.terminate();
+    this.worker = undefined;
+  }
+
+  private hear(message: ToTab): void {
+    this.heardMs = Date.now();
+    if (message.type === "answer") this.settle(message.id)?.resolve(message.answer);
+    else if (message.type === "failure") this.fail(message);
+    else for (const listener of this.listeners) listener(message);
+  }
+
+  private fail(message: Extract<ToTab, { type: "failure" }>): void {
+    if (message.final) this.settle(message.id)?.reject(message.failure);
+    else this.pending.get(message.id)?.onRetry?.(message.failure);
+  }
+
+  private settle(id: number): Pending | undefined {
+    const pending = this.pending.get(id);
+    this.pending.delete(id);
+    return pending;
+  }
+
+  private ping(): void {
+    const silentMs = Date.now() - this.heardMs;
+    // A page that slept did not listen: it asks before it judges.
+    if (silentMs > WORKER_SILENCE_MS && silentMs < 2 * WORKER_SILENCE_MS) this.restart();
+    else if (silentMs >= 2 * WORKER_SILENCE_MS) this.heardMs = Date.now() - WORKER_SILENCE_MS / 2;
+    this.post({ type: "ping" });
+  }
+
+  private restart(): void {
+    this.disconnect();
+    const message = "the page's worker fell silent and was started anew";
+    for (const pending of this.pending.values()) {
+      pending.reject({ fault: "error", message, retriable: true });
+    }
+    this.pending.clear();
+    this.connect();
+  }
+
+  private readonly leave = (): void => this.disconnect();
+
+  private readonly comeBack = (event: PageTransitionEvent): void => {
+    if (event.persisted) this.connect();
+  };
+
+  private post(message: FromTab): void {
+    this.port?.postMessage(message);
+  }
+}
+
+async function serveInPage(port: MessagePort): Promise<void> {
+  const [{ Hub }, { createDashboardClient }] = await Promise.all([
+    import("../worker/hub"),
+    import("../rpc/client"),
+  ]);
+  new Hub(createDashboardClient(location.origin)).attach(port);
+}
+
+/** Hold a lock until this page is gone, by whichever way; the worker waits for it. */
+function holdLock(): string | undefined {
+  if (!("locks" in navigator)) return undefined;
+  const name = `trainmon-tab-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+  void navigator.locks.request(name, () => new Promise<void>(() => undefined));
+  return name;
+}

@@ -1,0 +1,165 @@
+import type { Link } from "../rpc/follow";
+import type { BatchData, WatchEvent } from "../rpc/plain";
+import { Store } from "../store/external";
+import { Metrics } from "../store/metrics";
+import { applyEvent, emptySession, type SessionView } from "../store/session";
+import { Player, type WallView } from "../wall/player";
+import type { ToTab } from "../worker/protocol";
+import { Commander } from "./commander";
+import type { Connection } from "./connection";
+import { History } from "./history";
+import { preferences } from "./preferences";
+
+/** How often the numbers beside the pictures are brought up to date, in ms. */
+const GAUGE_MS = 250;
+
+/** Rates and latency as the page measures them. */
+export interface Gauges {
+  newPerSecond: number;
+  paintedPerSecond: number;
+  latencyMs: number | undefined;
+}
+
+const IDLE: Gauges = { newPerSecond: 0, paintedPerSecond: 0, latencyMs: undefined };
+
+/** One session on screen: everything its panels read, fed by the worker. */
+export class Run {
+  readonly view = new Store<SessionView>(emptySession);
+  readonly link = new Store<Link>({ state: "connecting" }, 0);
+  readonly gauges = new Store<Gauges>(IDLE, 0);
+  readonly wallView = new Store<WallView>({ slots: [], frame: 0 }, 0);
+  readonly frozen = new Store<boolean>(false, 0);
+  readonly metrics = new Metrics();
+  readonly player: Player;
+  readonly history: History;
+  readonly commander: Commander;
+  private clockOffsetMs: number | undefined;
+  private tileSize = 128;
+  private ticking: ReturnType<typeof setInterval> | undefined;
+  private readonly undo: (() => void)[] = [];
+
+  constructor(
+    readonly sessionId: string,
+    readonly connection: Connection,
+  ) {
+    this.player = new Player({
+      acknowledge: () => connection.acknowledge(),
+      latencyMs: (batch) => this.latencyOf(batch),
+      classNames: () => this.view.get().registration?.classNames ?? [],
+    });
+    this.history = new History(sessionId, connection, this.metrics);
+    this.commander = new Commander(sessionId, connection, (record) =>
+      this.apply([{ case: "commandRecord", value: record }]),
+    );
+  }
+
+  /** Begin to follow the session. */
+  open(): void {
+    this.undo.push(this.connection.listen((message) => this.hear(message)));
+    this.undo.push(preferences.subscribe(() => this.adopt()));
+    document.addEventListener("visibilitychange", this.sayWant);
+    this.undo.push(() => document.removeEventListener("visibilitychange", this.sayWant));
+    this.ticking = setInterval(() => this.tick(), GAUGE_MS);
+    window.trainmonStats = this.player.meter.stats;
+    this.adopt();
+  }
+
+  /** Let go of the session. */
+  close(): void {
+    clearInterval(this.ticking);
+    for (const undo of this.undo.splice(0)) undo();
+    this.history.close();
+    this.player.close();
+    this.connection.setWant(undefined);
+  }
+
+  setFrozen(frozen: boolean): void {
+    this.frozen.set(frozen, true);
+    this.player.setFrozen(frozen);
+  }
+
+  /** The edge of a tile on screen, in device pixels: pictures are asked for near that size. */
+  setTilePixels(pixels: number): void {
+    const sizes = [32, 64, 96, 128, 192, 256, 384, 512];
+    this.tileSize = sizes.find((size) => size >= pixels * 0.8) ?? 512;
+    this.sayWant();
+  }
+
+  private adopt(): void {
+    const { sortByLoss, wrongOnly } = preferences.get();
+    this.player.setArrangement({ sortByLoss, wrongOnly });
+    this.sayWant();
+  }
+
+  private readonly sayWant = (): void => {
+    const visible = document.visibilityState === "visible";
+    this.connection.setWant({
+      sessionId: this.sessionId,
+      framesPerSecond: visible ? preferences.get().rate : -1,
+      tileSize: this.tileSize,
+      visible,
+    });
+  };
+
+  private hear(message: ToTab): void {
+    if (message.type === "clock") this.clockOffsetMs = message.offsetMs;
+    if (!("sessionId" in message) || message.sessionId !== this.sessionId) return;
+    if (message.type === "view") this.begin(message.view);
+    else if (message.type === "events") this.apply(message.events);
+    else if (message.type === "link") this.link.set(message.link);
+    else if (message.type === "received") this.player.meter.arrived(message.received);
+    else if (message.type === "picture") {
+      this.player.meter.arrived(message.received);
+      void this.player.take(message.picture, message.live);
+    }
+  }
+
+  /** The worker tells all it knows: at first, and again after it was started anew. */
+  private begin(view: SessionView): void {
+    this.view.set(view, true);
+    this.history.expect();
+    if (view.summary !== undefined) this.history.load();
+  }
+
+  private apply(events: WatchEvent[]): void {
+    let view = this.view.get();
+    let urgent = false;
+    for (const event of events) {
+      if (event.case === "metricData") this.metrics.addLive(event.value.series);
+      if (event.case === "snapshot") this.takeSnapshot(event.value.reset);
+      if (event.case === "epochData") this.metrics.version += 1;
+      urgent ||= event.case === "snapshot" || event.case === "commandRecord";
+      urgent ||= event.case === "statusUpdate";
+      view = applyEvent(view, event);
+    }
+    this.view.set(view, urgent);
+    this.commander.settle(view.commands);
+  }
+
+  private takeSnapshot(reset: boolean): void {
+    if (reset) {
+      this.metrics.clear();
+      this.player.clear();
+      this.history.expect();
+    }
+    this.history.load();
+  }
+
+  private tick(): void {
+    const stats = this.player.meter.refresh();
+    this.gauges.set({
+      newPerSecond: stats.newPerSecond,
+      paintedPerSecond: stats.paintedPerSecond,
+      latencyMs: this.player.meter.typicalLatencyMs(),
+    });
+    this.wallView.set(this.player.view());
+  }
+
+  /** Batch end by the trainer's clock to now by ours, both brought to the monitor's. */
+  private latencyOf(batch: BatchData): number | undefined {
+    const trainerOffset = this.view.get().performance?.clockOffsetMs;
+    if (trainerOffset === undefined || this.clockOffsetMs === undefined) return undefined;
+    const now = performance.timeOrigin + performance.now();
+    return now + this.clockOffsetMs - (batch.timestampMs + trainerOffset);
+  }
+}

@@ -1,0 +1,162 @@
+import type { WatchSessionResponse } from "../gen/trainmon/v1/dashboard_pb";
+import type { DashboardClient } from "../rpc/client";
+import { Follower, type Link } from "../rpc/follow";
+import type { BatchData } from "../rpc/plain";
+import { toPlain, type WatchEvent } from "../rpc/plain";
+import { applyEvent, emptySession, pictureOf, type SessionView } from "../store/session";
+import type { Tab } from "./tab";
+
+/** Demand that falls is told to the monitor only after this long: tabs are switched to and fro. */
+const LOWER_AFTER_MS = 2_000;
+
+interface Demand {
+  framesPerSecond: number;
+  tileSize: number;
+}
+
+/**
+ * One session and the tabs that look at it: a single stream at the greatest demand of them all,
+ * resumed from its cursor, and the newest picture, no more.
+ */
+export class Feed {
+  readonly tabs = new Set<Tab>();
+  private view: SessionView = emptySession;
+  private link: Link = { state: "parked" };
+  private cursor = "";
+  private picture: BatchData | undefined;
+  private received = 0;
+  private demand: Demand = { framesPerSecond: -1, tileSize: 0 };
+  private follower: Follower<WatchSessionResponse> | undefined;
+  private lowering: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    readonly sessionId: string,
+    private readonly client: DashboardClient,
+  ) {}
+
+  /** A tab begins to look: it gets what is known at once. */
+  join(tab: Tab): void {
+    this.tabs.add(tab);
+    tab.send({ type: "view", sessionId: this.sessionId, view: this.view });
+    tab.send({ type: "link", sessionId: this.sessionId, link: this.link });
+    if (this.picture) tab.pushPicture(this.sessionId, this.picture, this.received, false);
+  }
+
+  /** Open the stream, if it is not, and let it follow the tabs' demand. */
+  resume(): void {
+    const wanted = this.wanted();
+    if (this.follower === undefined) this.open(wanted);
+    else if (exceeds(wanted, this.demand)) this.open(wanted);
+    else if (differs(wanted, this.demand)) this.lower();
+    else this.cancelLowering();
+  }
+
+  /** Close the stream but keep what is known, so that it can resume. */
+  park(): void {
+    this.stop();
+    this.setLink({ state: "parked" });
+  }
+
+  /** Close the stream for good. */
+  stop(): void {
+    this.cancelLowering();
+    this.follower?.close();
+    this.follower = undefined;
+  }
+
+  retryNow(): void {
+    this.follower?.retryNow();
+  }
+
+  /** Whether the stream is open or tried. */
+  get active(): boolean {
+    return this.follower !== undefined;
+  }
+
+  private wanted(): Demand {
+    let framesPerSecond = -1;
+    let tileSize = 32;
+    for (const { want } of this.tabs) {
+      if (want === undefined || want.framesPerSecond < 0) continue;
+      framesPerSecond = Math.max(framesPerSecond, want.framesPerSecond);
+      tileSize = Math.max(tileSize, want.tileSize);
+    }
+    return { framesPerSecond, tileSize };
+  }
+
+  private lower(): void {
+    this.lowering ??= setTimeout(() => {
+      this.lowering = undefined;
+      if (this.follower) this.open(this.wanted());
+    }, LOWER_AFTER_MS);
+  }
+
+  private cancelLowering(): void {
+    clearTimeout(this.lowering);
+    this.lowering = undefined;
+  }
+
+  private open(demand: Demand): void {
+    this.cancelLowering();
+    this.follower?.close();
+    this.demand = demand;
+    const live = this.link.state === "live";
+    this.follower = new Follower<WatchSessionResponse>({
+      open: (signal) => this.request(signal),
+      onMessage: (message) => this.take(message),
+      // A change of rate is no news: the link stays live while the stream is opened anew.
+      onLink: (link) => {
+        if (!(live && link.state === "connecting")) this.setLink(link);
+      },
+    });
+  }
+
+  private request(signal: AbortSignal): AsyncIterable<WatchSessionResponse> {
+    const request = {
+      sessionId: this.sessionId,
+      framesPerSecond: this.demand.framesPerSecond,
+      tileSize: this.demand.tileSize,
+      resumeCursor: this.cursor,
+      timestampMs: BigInt(Date.now()),
+    };
+    return this.client.watchSession(request, { signal });
+  }
+
+  private take(message: WatchSessionResponse): void {
+    if (message.cursor !== "") this.cursor = message.cursor;
+    const event: WatchEvent = toPlain(message).event;
+    const picture = pictureOf(event);
+    if (picture !== undefined) this.takePicture(picture, event.case === "batchData");
+    if (event.case === "batchData" || event.case === undefined) return;
+    this.view = applyEvent(this.view, event);
+    for (const tab of this.tabs) tab.pushEvent(this.sessionId, withoutPicture(event));
+  }
+
+  private takePicture(picture: BatchData, fresh: boolean): void {
+    const known = this.picture;
+    if (known?.globalStep === picture.globalStep && known.attempt === picture.attempt) return;
+    if (fresh) this.received += 1;
+    this.picture = picture;
+    for (const tab of this.tabs) tab.pushPicture(this.sessionId, picture, this.received, fresh);
+  }
+
+  private setLink(link: Link): void {
+    this.link = link;
+    for (const tab of this.tabs) tab.send({ type: "link", sessionId: this.sessionId, link });
+  }
+}
+
+/** The picture of a snapshot travels on its own, as every other does. */
+function withoutPicture(event: WatchEvent): WatchEvent {
+  if (event.case !== "snapshot") return event;
+  const { batchData: _, ...value } = event.value;
+  return { case: "snapshot", value };
+}
+
+function exceeds(wanted: Demand, given: Demand): boolean {
+  return wanted.framesPerSecond > given.framesPerSecond || wanted.tileSize > given.tileSize;
+}
+
+function differs(wanted: Demand, given: Demand): boolean {
+  return wanted.framesPerSecond !== given.framesPerSecond || wanted.tileSize !== given.tileSize;
+}
