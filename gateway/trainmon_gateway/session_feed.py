@@ -348,6 +348,7 @@ class SessionFeed:
                     self._pass_on(member, message, peek(message), resumed=bool(cursor))
                 if member.joined or member.viewer.ended:
                     break
+                await member.viewer.has_room()
 
     def _pass_on(self, member: _Membership, message: bytes, found: Peek, *, resumed: bool) -> None:
         framed = frame(message)

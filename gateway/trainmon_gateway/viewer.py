@@ -88,6 +88,7 @@ class Viewer:
         self._error: CallError | None = None
         self._ended = False
         self._wake = asyncio.Event()
+        self._written = asyncio.Event()
 
     @property
     def waiting_bytes(self) -> int:
@@ -117,6 +118,12 @@ class Viewer:
             )
         self._wake.set()
 
+    async def has_room(self) -> None:
+        """Wait until half of the queue is free, or the end."""
+        while self._bytes > self._limit // 2 and not self._ended:
+            self._written.clear()
+            await self._written.wait()
+
     def show(self, picture: Frame) -> None:
         """Take a picture in place of one that still waits."""
         if not self._ended and self.demand.frames_per_second > 0:
@@ -133,6 +140,7 @@ class Viewer:
         if not self._ended:
             self._ended, self._error = True, error
             self._wake.set()
+            self._written.set()
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield what is to be written, until the end.
@@ -166,6 +174,7 @@ class Viewer:
             together.append(self._events.popleft())
             size += len(together[-1])
         self._bytes -= size
+        self._written.set()
         return first if len(together) == 1 else join(together)
 
     def _is_due(self) -> bool:
@@ -176,8 +185,9 @@ class Viewer:
         now = loop.time()
         # A timer may ring a clock tick early.
         if now + 1e-3 >= self._due:
-            # One pace of arrears is made up for, more is forgotten: the mean rate holds, no burst.
-            self._due = max(self._due, now - self._pace_s) + self._pace_s
+            # What is late by less than a pace is made up for: the mean rate holds, without bursts.
+            late = now - self._due
+            self._due = (self._due if late < self._pace_s else now) + self._pace_s
             return True
         if self._timer is None:
             self._timer = loop.call_at(self._due, self._ring)
@@ -190,6 +200,7 @@ class Viewer:
     def _drop(self) -> None:
         self._events.clear()
         self._bytes = 0
+        self._written.set()
         self._picture = None
         if self._timer is not None:
             self._timer.cancel()

@@ -29,6 +29,7 @@ class Wire:
         self.may_send = asyncio.Event()
         self.may_send.set()
         self.sends_cancelled = 0
+        self.taken = asyncio.Event()
 
     def feed(self, *chunks: bytes, more: bool = False) -> Wire:
         for number, chunk in enumerate(chunks):
@@ -41,7 +42,10 @@ class Wire:
         self.incoming.put_nowait({"type": "http.disconnect"})
 
     async def receive(self) -> dict[str, Any]:
-        return await self.incoming.get()
+        event = await self.incoming.get()
+        if self.incoming.empty():
+            self.taken.set()
+        return event
 
     async def send(self, event: dict[str, Any]) -> None:
         self.sending.set()
@@ -79,6 +83,7 @@ class Wire:
 
 
 def scope(path: str = "/s/Unary", **headers: str) -> dict[str, Any]:
+    """Return the scope of a call."""
     given = {"host": "h", "content-type": "application/grpc-web+proto", **headers}
     fields = [(k.replace("_", "-").encode(), v.encode()) for k, v in given.items()]
     return {"type": "http", "method": "POST", "path": path, "headers": fields}
@@ -250,9 +255,9 @@ async def test_what_comes_in_while_a_message_is_sent_cuts_no_send_short(service)
     wire.may_send.clear()
     task = asyncio.create_task(answer(service.server(), "/s/Three", wire))
     await asyncio.wait_for(wire.sending.wait(), 10)
+    wire.taken.clear()
     wire.feed(b"", more=True)
-    while not wire.incoming.empty():
-        await asyncio.sleep(0)
+    await asyncio.wait_for(wire.taken.wait(), 10)
     wire.may_send.set()
     await task
     assert wire.sends_cancelled == 0
