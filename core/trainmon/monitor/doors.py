@@ -63,7 +63,7 @@ async def run_outlet(outlet: Outlet, stream: Stream[Any, Any]) -> None:
     try:
         await outlet.run(sender_of(stream))
     except GRPCError as error:
-        await finish(stream, error.status, error.message or "")
+        finish(stream, error.status, error.message or "")
 
 
 UNKNOWN_CALLER = "no plugin knows this caller: send the credentials that the monitor's plugin wants"

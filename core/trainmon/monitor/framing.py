@@ -161,20 +161,23 @@ def sender_of(stream: Stream[Any, Any]) -> Callable[[bytes], Awaitable[None]]:
     return send
 
 
-async def finish(stream: Stream[Any, Any], status: Status, reason: str) -> None:
+def finish(stream: Stream[Any, Any], status: Status, reason: str) -> None:
     """End an endless stream with a status, so that the peer can read what was sent before.
 
     grpclib resets a stream right behind a status that is not OK. A grpclib client then drops what
     it has received and not read, the ErrorResponse that tells why. So the reset comes later, and
-    only for a peer that goes on sending.
+    only for a peer that goes on sending. Never waits: a peer that reads nothing, not even its
+    connection, costs these few bytes in the transport's buffer.
     """
     source = stream._stream  # noqa: SLF001 - the public way resets at once
     headers = [] if stream._send_initial_metadata_done else list(_RESPONSE_HEADERS)  # noqa: SLF001
     headers.append(("grpc-status", str(status.value)))
     if reason:
         headers.append(("grpc-message", encode_grpc_message(reason)))
-    with suppress(h2.exceptions.ProtocolError):  # the peer may be gone
-        await source.send_headers(headers, end_stream=True)
+    if source.id is not None and source.closable:  # else the peer is gone
+        connection = source._h2_connection  # noqa: SLF001 - as above
+        connection.send_headers(source.id, headers, end_stream=True)
+        source._transport.write(connection.data_to_send())  # noqa: SLF001 - as above
     stream._send_trailing_metadata_done = True  # noqa: SLF001 - nothing is left for grpclib to do
     asyncio.get_running_loop().call_later(RESET_AFTER_S, _reset, source)
 

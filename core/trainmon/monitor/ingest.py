@@ -71,16 +71,15 @@ class Ingest:
             producer.life.seen(request.heartbeat.trainer)
             session.refresh()
             return
-        sequence = request.sequence if request.HasField("sequence") else None
+        sequence, told = _sequence(request), _Telling(link, session)
+        if sequence == 0:
+            told.invalid("sequence is 0, but should be 1 or more: the message was dropped")
+            return
         if sequence is not None and producer.sequences.is_duplicate(sequence):
             link.acknowledge(producer.sequences.stored)
             return
         if producer.life.ended and kind not in _AFTER_THE_END:
             _refuse_closed(link, session)
-            return
-        told = _Telling(link, session)
-        if sequence == 0:
-            told.invalid("sequence is 0, but should be 1 or more: the message was dropped")
             return
         await self._keep_and_show(told, producer, request, kind, sequence)
         if sequence is not None:

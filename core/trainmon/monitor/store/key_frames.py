@@ -15,6 +15,7 @@ _OVERHEAD_BYTES = 200
 @dataclass(order=True)
 class _Frame:
     step: int
+    ordinal: int = field(compare=False)
     data: bytes = field(compare=False)
 
     @property
@@ -23,7 +24,10 @@ class _Frame:
 
 
 class KeyFrames:
-    """Pictures by step, the newest of a step; when they are too many, every other one goes.
+    """Pictures by step, the newest of a step.
+
+    When they are too many, only every second stays, of old and of new ones alike, then every
+    fourth, and so on: what is left is spread evenly. The newest always stays.
 
     Args:
         limit_bytes: What they may hold in memory.
@@ -32,6 +36,9 @@ class KeyFrames:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._frames: list[_Frame] = []
+        self._newest: _Frame | None = None
+        self._added = 0
+        self._stride = 1
         self.nbytes = 0
         """Memory held, in bytes."""
 
@@ -40,11 +47,15 @@ class KeyFrames:
 
     def add(self, batch: BatchData) -> None:
         """Keep a picture."""
-        frame = _Frame(batch.global_step, batch.SerializeToString())
+        if self._newest is not None and self._newest.ordinal % self._stride:
+            self._remove(self._newest)
+        frame = _Frame(batch.global_step, self._added, batch.SerializeToString())
+        self._added += 1
         index = bisect_left(self._frames, frame)
         if index < len(self._frames) and self._frames[index].step == frame.step:
-            self.nbytes -= self._frames.pop(index).cost
+            self._remove(self._frames[index])
         insort(self._frames, frame)
+        self._newest = frame
         self.nbytes += frame.cost
         while self.nbytes > self._limit_bytes and self.thin():
             pass
@@ -53,16 +64,32 @@ class KeyFrames:
         """Return the picture nearest a step, of two the earlier; None where there is none."""
         if not self._frames:
             return None
-        index = bisect_left(self._frames, _Frame(step, b""))
+        index = bisect_left(self._frames, _Frame(step, 0, b""))
         near = self._frames[max(index - 1, 0) : index + 1]
         best = min(near, key=lambda frame: abs(frame.step - step))
         return BatchData.FromString(best.data)
 
     def thin(self) -> bool:
-        """Drop every other picture, the newest stays; return whether there was any to drop."""
+        """Drop about every second picture; return whether there was any to drop."""
         if not self._frames:
             return False
-        kept = self._frames[::-1][::2][::-1] if len(self._frames) > 1 else []
-        self._frames = kept
-        self.nbytes = sum(frame.cost for frame in kept)
+        before = len(self._frames)
+        if before <= 2:  # the newest goes last
+            self._keep([each for each in self._frames if each is self._newest][: before - 1])
+            return True
+        while len(self._frames) == before:
+            self._stride *= 2
+            self._keep([each for each in self._frames if self._stays(each)])
         return True
+
+    def _stays(self, frame: _Frame) -> bool:
+        return frame is self._newest or not frame.ordinal % self._stride
+
+    def _keep(self, frames: list[_Frame]) -> None:
+        self._frames = frames
+        self.nbytes = sum(frame.cost for frame in frames)
+        if not frames:
+            self._newest = None
+
+    def _remove(self, frame: _Frame) -> None:
+        self._keep([each for each in self._frames if each is not frame])
