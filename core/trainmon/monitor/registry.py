@@ -104,8 +104,11 @@ class Registry:
         self._on_forgotten(session)
 
     def is_deletable(self, session: Session) -> bool:
-        """Return whether a session has ended, or its link been lost too long to come back."""
-        return session.ended or session.unlinked_for() > self._settings.pause_orphan_timeout_s
+        """Return whether a session has ended, never began, or was lost too long to come back."""
+        patience_s = self._settings.pause_orphan_timeout_s
+        if not session.was_linked:
+            patience_s = self._settings.heartbeat_timeout_ms / 1000
+        return session.ended or session.unlinked_for() > patience_s
 
     def _create(self, request: RegisterTrainingSessionRequest) -> Session:
         self._make_room()

@@ -91,6 +91,7 @@ class Session:
         self._clock = clock
         self._observer = observer
         self._commands_went_to = ""
+        self._was_linked = False
         self._error_told: dict[int, float] = {}
 
     # Who belongs to it.
@@ -125,6 +126,7 @@ class Session:
         superseded = self._detach(producer)
         producer.link = link
         producer.life.link_opened()
+        self._was_linked = True
         self._tell_demand()
         if self._controller() is producer:
             for command_id in self.commands.unsent():
@@ -268,6 +270,11 @@ class Session:
         self.commands.check()
         self.hub.measure_demand()
         self.refresh()
+
+    @property
+    def was_linked(self) -> bool:
+        """Whether any stream of it was ever open."""
+        return self._was_linked
 
     def unlinked_for(self) -> float:
         """Return for how many seconds no stream of it has been open; 0 while one is."""
