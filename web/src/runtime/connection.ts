@@ -20,6 +20,8 @@ interface Pending {
 export class Connection {
   private port: MessagePort | undefined;
   private worker: Worker | undefined;
+  /** Monitor's clock less this machine's, in ms; undefined until they were compared. */
+  clockOffsetMs: number | undefined;
   private readonly listeners = new Set<Listener>();
   private readonly pending = new Map<number, Pending>();
   private want: Want | undefined;
@@ -118,6 +120,7 @@ export class Connection {
 
   private hear(message: ToTab): void {
     this.heardMs = Date.now();
+    if (message.type === "clock") this.clockOffsetMs = message.offsetMs;
     if (message.type === "answer") this.settle(message.id)?.resolve(message.answer);
     else if (message.type === "failure") this.fail(message);
     else for (const listener of this.listeners) listener(message);

@@ -33,7 +33,6 @@ export class Run {
   readonly player: Player;
   readonly history: History;
   readonly commander: Commander;
-  private clockOffsetMs: number | undefined;
   private tileSize = 128;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private readonly undo: (() => void)[] = [];
@@ -102,7 +101,6 @@ export class Run {
   };
 
   private hear(message: ToTab): void {
-    if (message.type === "clock") this.clockOffsetMs = message.offsetMs;
     if (!("sessionId" in message) || message.sessionId !== this.sessionId) return;
     if (message.type === "view") this.begin(message.view);
     else if (message.type === "events") this.apply(message.events);
@@ -158,8 +156,9 @@ export class Run {
   /** Batch end by the trainer's clock to now by ours, both brought to the monitor's. */
   private latencyOf(batch: BatchData): number | undefined {
     const trainerOffset = this.view.get().performance?.clockOffsetMs;
-    if (trainerOffset === undefined || this.clockOffsetMs === undefined) return undefined;
+    const offset = this.connection.clockOffsetMs;
+    if (trainerOffset === undefined || offset === undefined) return undefined;
     const now = performance.timeOrigin + performance.now();
-    return now + this.clockOffsetMs - (batch.timestampMs + trainerOffset);
+    return now + offset - (batch.timestampMs + trainerOffset);
   }
 }

@@ -131,8 +131,16 @@ function mergeControls(known: ControlSpec[], changed: ControlSpec[]): ControlSpe
 function applyCommand(view: SessionView, record: CommandRecord): SessionView {
   const id = record.command?.commandId;
   const at = view.commands.findIndex((one) => one.command?.commandId === id);
+  const known = view.commands[at];
+  if (known !== undefined && isOlder(record, known)) return view;
   const commands = at < 0 ? [...view.commands, record] : view.commands.with(at, record);
   return { ...view, commands, registration: withAppliedValue(view.registration, record) };
+}
+
+/** The answer to a call may come after what the stream told of the same command since. */
+function isOlder(record: CommandRecord, known: CommandRecord): boolean {
+  const steps = record.transitions.length - known.transitions.length;
+  return steps < 0 || (steps === 0 && record.timestampMs < known.timestampMs);
 }
 
 /** The control shows the value in force, not the one that was asked for. */
