@@ -248,6 +248,8 @@ class ScriptedMonitor(DashboardServiceBase):
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
+        if getattr(request, "session_id", "") == "refused":
+            raise GRPCError(Status.PERMISSION_DENIED, "nicht für dich: 100 %")
         self.calls.append(f"{name} done")
         await stream.send_message(response)
 
