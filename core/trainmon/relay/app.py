@@ -45,7 +45,8 @@ __all__ = ["Relay"]
 _log = logging.getLogger(__name__)
 
 _WATCHED_FLUSH_S, _FLUSH_S = 0.033, 0.25
-_WATCHED_TURN_S, _STEPPING_TURN_S, _IDLE_TURN_S = 0.033, 0.05, 0.1
+#: Scalars come without a call: how often to look for them while somebody watches steps, and else.
+_WATCHED_TURN_S, _TURN_S = 0.033, 0.1
 #: Without a step for so long the training counts as idle, and is looked at less often.
 _IDLE_AFTER_NS = 1_000_000_000
 _TERMINATE_S = 2.0
@@ -177,10 +178,9 @@ class Relay:
         self._turn.clear()
 
     def _turn_s(self) -> float:
-        if self._demand.watched:
-            return _WATCHED_TURN_S
         idle_ns = time.monotonic_ns() - self._words[Word.LAST_STEP_NS]
-        return _STEPPING_TURN_S if idle_ns < _IDLE_AFTER_NS else _IDLE_TURN_S
+        busy = self._demand.watched and idle_ns < _IDLE_AFTER_NS
+        return _WATCHED_TURN_S if busy else _TURN_S
 
     def _look(self) -> None:
         """Do everything that is due."""
@@ -196,7 +196,7 @@ class Relay:
             self._flushed_s = now_s
             self._recorder.flush()
         self._demand.tick(now_s)
-        if self._performance.due(now_s):
+        if self._performance.due(now_s, watched=self._demand.watched):
             resources = self._resources.update(now_s)
             self._link.offer_performance(self._performance.message(now_s, resources))
         self._link.outbox_filled()

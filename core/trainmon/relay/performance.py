@@ -35,7 +35,7 @@ class RateMeter:
 
 
 class Performance:
-    """Tells rates every N batches, at most ten times and at least once a second.
+    """Tells rates every N batches while watched, at most ten times and at least once a second.
 
     Args:
         block: Where the training counts its own.
@@ -57,13 +57,16 @@ class Performance:
         self._told_steps = 0
         self._spent: deque[tuple[float, int, int]] = deque()
 
-    def due(self, now_s: float) -> bool:
-        """Whether it is time at ``now_s``, ``time.monotonic()``."""
+    def due(self, now_s: float, *, watched: bool) -> bool:
+        """Whether it is time at ``now_s``, ``time.monotonic()``.
+
+        Where nobody watches, once a second is enough for lists of sessions.
+        """
         waited_s = now_s - self._told_s
         if waited_s >= _MAX_INTERVAL_S:
             return True
         batches = self._pace.steps - self._told_steps
-        return batches >= self.every_n_batches and waited_s >= _MIN_INTERVAL_S
+        return watched and batches >= self.every_n_batches and waited_s >= _MIN_INTERVAL_S
 
     def message(self, now_s: float, resources: PerformanceData) -> PerformanceData:
         """Return what is to be told now."""
@@ -95,7 +98,7 @@ class Performance:
         """Return the mean time the training spent in trainmon per batch of the last second."""
         spent_ns = self._words[Word.CAPTURE_NS]
         self._spent.append((now_s, steps, spent_ns))
-        while len(self._spent) > 2 and self._spent[0][0] < now_s - 1:
+        while len(self._spent) > 2 and self._spent[1][0] <= now_s - 1:
             self._spent.popleft()
         _, first_steps, first_ns = self._spent[0]
         batches = steps - first_steps

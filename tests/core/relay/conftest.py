@@ -32,6 +32,7 @@ from trainmon.channel import (
     pack_step,
     write_hello,
 )
+from trainmon.testing import trainmon_plugins
 from trainmon.v1.telemetry_grpc import TelemetryServiceBase
 from trainmon.v1.telemetry_pb2 import (
     Acknowledgment,
@@ -42,6 +43,8 @@ from trainmon.v1.telemetry_pb2 import (
     TelemetryRequest,
     TelemetryResponse,
 )
+
+__all__ = ["trainmon_plugins"]  # a fixture, found here by pytest
 
 PACKAGE_PARENT = Path(trainmon.__file__).resolve().parents[1]
 PATIENCE_S = 25.0

@@ -115,7 +115,13 @@ async def test_a_training_that_is_killed_shows_as_died_with_all_it_told(
     kill(training.pid)
     await training.wait()
     training._transport.close()
-    session = await eventually(lambda: viewer.in_state("DIED"), "DIED")
+
+    async def explained() -> SessionSummary | None:
+        # A heartbeat may tell of the death before the last state says how it came.
+        found = await viewer.in_state("DIED")
+        return found if found is not None and found.status_message else None
+
+    session = await eventually(explained, "DIED, and why")
     assert f"(pid {training.pid}) died without saying goodbye" in session.status_message
     await gone(relay)
     assert session.global_step == 200
