@@ -99,6 +99,8 @@ def _drop_sample(batch: BatchData, index: int) -> None:
 
 
 def _drop_bad_classes(batch: BatchData, class_names: int) -> list[str]:
+    if _has_good_classes(batch, class_names):
+        return []
     complaints = []
     for prediction in batch.predictions:
         if not _is_class(prediction.predicted_class, class_names):
@@ -118,10 +120,18 @@ def _drop_bad_classes(batch: BatchData, class_names: int) -> list[str]:
             complaints.append(_class_complaint("true_class", truth.true_class))
             truth.true_label = truth.true_label or _label(truth.true_class)
             truth.true_class = -1
-    if not complaints:
-        return []
     known = f"0 to {class_names - 1}" if class_names else "0 or more"
     return [f"{complaints[0]}, but should be {known}, or -1 for none: it was taken as -1"]
+
+
+def _has_good_classes(batch: BatchData, class_names: int) -> bool:
+    """Look at all classes at once: this runs for every batch, and they are hardly ever bad."""
+    classes = {prediction.predicted_class for prediction in batch.predictions}
+    classes.update(truth.true_class for truth in batch.ground_truth)
+    classes.update(
+        score.class_index for prediction in batch.predictions for score in prediction.top_k_scores
+    )
+    return all(_is_class(each, class_names) for each in classes)
 
 
 def _is_class(value: int, class_names: int) -> bool:

@@ -22,7 +22,7 @@ from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
 
 #: How long anything may take that should come at once, in seconds.
-SOON_S = 10.0
+SOON_S = 20.0
 
 
 class TurnedClock(Clock):
@@ -126,11 +126,15 @@ class Trainer(Peer):
 
     async def receive(self, kind: str) -> Any:
         """Return the next response of a kind, skipping others."""
-        while True:
-            response = await asyncio.wait_for(self.stream.recv_message(), SOON_S)
-            assert response is not None, f"the stream ended before any {kind} came"
-            if response.WhichOneof("payload") == kind:
-                return getattr(response, kind)
+
+        async def find() -> Any:
+            while True:
+                response = await self.stream.recv_message()
+                assert response is not None, f"the stream ended before any {kind} came"
+                if response.WhichOneof("payload") == kind:
+                    return getattr(response, kind)
+
+        return await asyncio.wait_for(find(), SOON_S)
 
     async def settle(self, number: int = 99) -> None:
         """Return when the monitor has taken in everything sent so far."""
@@ -144,21 +148,29 @@ class Viewer(Peer):
 
     async def next(self) -> dashboard_pb2.WatchSessionResponse:
         """Return the next event that is no keep-alive."""
-        while True:
-            event = await asyncio.wait_for(self.stream.recv_message(), SOON_S)
-            assert event is not None, "the stream ended"
-            if event.WhichOneof("event") != "keep_alive":
-                return event
+
+        async def find() -> dashboard_pb2.WatchSessionResponse:
+            while True:
+                event = await self.stream.recv_message()
+                assert event is not None, "the stream ended"
+                if event.WhichOneof("event") != "keep_alive":
+                    return event
+
+        return await asyncio.wait_for(find(), SOON_S)
 
     async def until(
         self, kind: str, wanted: Callable[[Any], bool] = lambda _: True
     ) -> dashboard_pb2.WatchSessionResponse:
         """Return the next event of a kind for which ``wanted`` holds."""
-        while True:
-            event = await asyncio.wait_for(self.stream.recv_message(), SOON_S)
-            assert event is not None, f"the stream ended before the wanted {kind} came"
-            if event.WhichOneof("event") == kind and wanted(getattr(event, kind)):
-                return event
+
+        async def find() -> dashboard_pb2.WatchSessionResponse:
+            while True:
+                event = await self.stream.recv_message()
+                assert event is not None, f"the stream ended before the wanted {kind} came"
+                if event.WhichOneof("event") == kind and wanted(getattr(event, kind)):
+                    return event
+
+        return await asyncio.wait_for(find(), SOON_S)
 
 
 @asynccontextmanager
