@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from dashboard import Dashboard
-from stack import Stack
+from stack import stack
 from trainmon.v1.control_pb2 import ControlCommand, Stop
 from trainmon.v1.dashboard_pb2 import SendCommandRequest, SessionSummary
 from viewer import Viewer, viewer
 
 pytestmark = pytest.mark.browser
 
+#: What the browser writes when it or the gateway refuses.
+REFUSED = ["CORS", "ERR_FAILED", "ERR_BLOCKED_BY_RESPONSE", "403", "415"]
 CALL = "/trainmon.v1.DashboardService/SendCommand"
 
 
@@ -43,14 +45,17 @@ def evil() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def victim(processes: Stack) -> Iterator[tuple[str, Viewer, SessionSummary]]:
+@pytest.fixture(scope="module")
+def victim(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, Viewer, SessionSummary]]:
     """A running training: the dashboard's address, a viewer of the monitor, and the session."""
-    _, monitor = processes.monitor()
-    _, address = processes.gateway(monitor)
-    processes.training(monitor, "--epochs", "1000")
-    with viewer(monitor) as seen:
-        yield address, seen, seen.at_step(10)
+    with stack(tmp_path_factory.mktemp("victim")) as processes:
+        _, monitor = processes.monitor()
+        _, address = processes.gateway(monitor)
+        processes.training(monitor, "--epochs", "1000")
+        with viewer(monitor) as seen:
+            yield address, seen, seen.at_step(10)
 
 
 def stop_request(session_id: str) -> bytes:
@@ -72,7 +77,7 @@ def stop_request(session_id: str) -> bytes:
 )
 def test_cross_origin_fetch(victim, evil: str, dashboard: Dashboard, console, options: str) -> None:
     """No fetch from another origin puts a command on record."""
-    console.expected += ["CORS", "ERR_FAILED", "403", "415"]
+    console.expected += REFUSED
     address, seen, session = victim
     dashboard.open(evil)
     body = list(stop_request(session.session_id))
@@ -90,7 +95,7 @@ def test_cross_origin_fetch(victim, evil: str, dashboard: Dashboard, console, op
 
 def test_cross_origin_form(victim, evil: str, dashboard: Dashboard, console) -> None:
     """A form of another origin is refused before its body is read."""
-    console.expected += ["403", "415"]
+    console.expected += REFUSED
     address, seen, session = victim
     dashboard.open(evil)
     with dashboard.page.expect_navigation():
@@ -122,7 +127,7 @@ def test_framing(victim, evil: str, dashboard: Dashboard, console) -> None:
 
 def test_reading_across_origins(victim, evil: str, dashboard: Dashboard, console) -> None:
     """Another origin reads neither the page nor what the service says."""
-    console.expected += ["CORS", "ERR_FAILED", "403", "415"]
+    console.expected += REFUSED
     address, _, _ = victim
     dashboard.open(evil)
     for path in ("/", "/healthz", "/trainmon.v1.DashboardService/ListSessions"):
