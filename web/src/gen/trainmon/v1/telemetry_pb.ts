@@ -1088,7 +1088,8 @@ export const GpuUsageSchema: GenMessage<GpuUsage> = /*@__PURE__*/
  */
 export type LossCount = Message<"trainmon.v1.LossCount"> & {
   /**
-   * `picture`, `key_frame`, `scalars`, `epoch`, `status`, `command_result`, `observer`, `adapter`.
+   * `picture`, `key_frame`, `scalars`, `epoch`, `status`, `command_result`, `observer`, `adapter`,
+   * `relay` (what went wrong in it: a record it could not use, a link that failed unexpectedly).
    *
    * @generated from field: string kind = 1;
    */
