@@ -53,11 +53,13 @@ export function seriesData(metrics: Metrics, name: string, options: SeriesOption
 }
 
 function newestLines(drawn: Drawable, name: string, { smoothing, hue }: SeriesOptions): Line[] {
-  const lines: Line[] = [
-    { label: `${name} max`, kind: "edge", hue, values: drawn.maximum },
-    { label: `${name} min`, kind: "edge", hue, values: drawn.minimum },
-    { label: name, kind: "raw", hue, values: drawn.mean },
-  ];
+  const lines: Line[] = [{ label: name, kind: "raw", hue, values: drawn.mean }];
+  if (drawn.merged) {
+    lines.unshift(
+      { label: `${name} max`, kind: "edge", hue, values: drawn.maximum },
+      { label: `${name} min`, kind: "edge", hue, values: drawn.minimum },
+    );
+  }
   if (smoothing > 0) lines.push({ label: "smoothed", kind: "smooth", hue, values: drawn.smooth });
   return lines;
 }

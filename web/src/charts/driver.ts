@@ -96,7 +96,9 @@ export class ChartDriver {
 
   private consider(): void {
     const fresh = this.stale || this.drawnVersion !== this.run.metrics.version;
-    if (!fresh || !this.visible || this.frame !== 0) return;
+    // What is out of sight is drawn once, so that scrolling to it shows no empty frame.
+    const unseen = !this.visible && (this.last?.data.x.length ?? 0) > 0;
+    if (!fresh || unseen || this.frame !== 0) return;
     if (performance.now() - this.drawnMs < DRAW_EVERY_MS - 20) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;

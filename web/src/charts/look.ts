@@ -51,7 +51,7 @@ export function strokeOf(kind: LineKind, hasSmooth: boolean) {
     case "earlier":
       return { width: 1, alpha: 0.5, dash: [4, 4] };
     case "edge":
-      return { width: 0, alpha: 0, dash: [] as number[] };
+      return { width: 1, alpha: 0.3, dash: [] as number[] };
     default:
       return { width: 1.8, alpha: 1, dash: [] as number[] };
   }

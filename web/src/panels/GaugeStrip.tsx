@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { formatCount, formatLatency, formatRate, formatSpan, formatValue } from "../store/format";
-import { newestLoss, progressOf } from "../store/progress";
+import { currentRate, newestLoss, progressOf } from "../store/progress";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Bar } from "../ui/parts";
 
@@ -52,7 +52,7 @@ export function GaugeStrip() {
           big
           title="Training batches per second over the last second, pauses excluded"
         >
-          <b data-testid="training-fps">{formatRate(rates?.currentFps)}</b>
+          <b data-testid="training-fps">{formatRate(currentRate(view))}</b>
         </Gauge>
         <Gauge
           label="Average"

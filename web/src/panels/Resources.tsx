@@ -1,5 +1,5 @@
 import type { LossCount, PerformanceData } from "../rpc/plain";
-import { formatBytes, formatCount, formatValue } from "../store/format";
+import { formatBytes, formatCount, formatSetting } from "../store/format";
 import { useView } from "../ui/hooks";
 import { Bar, Nothing, Panel } from "../ui/parts";
 
@@ -81,17 +81,17 @@ function Overhead({ performance }: { performance: PerformanceData }) {
     <dl className="pairs">
       <Pair
         name="Time in the training's thread"
-        value={`${formatValue(performance.captureUs)} µs a batch`}
+        value={`${formatSetting(performance.captureUs)} µs a batch`}
       />
       <Pair
         name="Relay"
         value={`${performance.relayCpuPercent.toFixed(1)} % of one core, ${formatBytes(performance.relayMemoryBytes)}`}
       />
-      <Pair name="Batch" value={`${formatValue(performance.batchTimeMs)} ms`} />
+      <Pair name="Batch" value={`${formatSetting(performance.batchTimeMs)} ms`} />
       {performance.roundTripMs !== undefined && (
         <Pair
           name="Relay to monitor and back"
-          value={`${formatValue(performance.roundTripMs)} ms`}
+          value={`${formatSetting(performance.roundTripMs)} ms`}
         />
       )}
     </dl>

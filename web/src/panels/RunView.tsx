@@ -60,10 +60,12 @@ function Instrument() {
       <main className="run">
         <TileWall />
         <div className="run-right">
-          <LossPanel />
-          <div className="run-steer">
-            <Steering />
-            <CommandLog />
+          <div className="run-right-fill">
+            <LossPanel />
+            <div className="run-steer">
+              <Steering />
+              <CommandLog />
+            </div>
           </div>
         </div>
         <div className="run-more">

@@ -1,6 +1,8 @@
+import { SessionState } from "../gen/trainmon/v1/dashboard_pb";
 import type { PerformanceData, SessionSummary } from "../rpc/plain";
 import { LOSS, type Metrics } from "./metrics";
 import type { SessionView } from "./session";
+import { lookOf } from "./states";
 
 /** Where a run is: counts from 1, as people count; undefined where it is unknown. */
 export interface Progress {
@@ -23,17 +25,18 @@ export function progressOf(view: SessionView, metrics: Metrics): Progress {
   const batchesPerEpoch = summary?.batchesPerEpoch ?? registration?.batchesPerEpoch;
   const totalEpochs = summary?.totalEpochs ?? registration?.totalEpochs;
   const place = placeOf(summary, performance, step, batchesPerEpoch);
+  const over = lookOf(summary?.state).ended;
   const epochShare = share(place && place.batch + 1, batchesPerEpoch);
   return {
     step,
-    epoch: place && place.epoch + 1,
+    epoch: place && Math.min(place.epoch + 1, totalEpochs || Number.POSITIVE_INFINITY),
     totalEpochs,
     batch: place && place.batch + 1,
     batchesPerEpoch,
     epochShare,
     runShare: share(place && place.epoch + (epochShare ?? 0), totalEpochs),
-    runRemainingMs: performance?.runRemainingMs,
-    epochRemainingMs: performance?.epochRemainingMs,
+    runRemainingMs: over ? undefined : performance?.runRemainingMs,
+    epochRemainingMs: over ? undefined : performance?.epochRemainingMs,
   };
 }
 
@@ -79,4 +82,12 @@ function placeOf(
 function share(done: number | undefined, total: number | undefined): number | undefined {
   if (done === undefined || !total) return undefined;
   return Math.min(1, Math.max(0, done / total));
+}
+
+/** Training batches per second now: none in a run that waits or is over. */
+export function currentRate(view: SessionView): number | undefined {
+  const { summary, performance } = view;
+  if (lookOf(summary?.state).ended) return undefined;
+  if (summary?.state === SessionState.PAUSED) return 0;
+  return performance?.currentFps ?? summary?.currentFps;
 }

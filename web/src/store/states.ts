@@ -2,7 +2,7 @@ import { SessionState } from "../gen/trainmon/v1/dashboard_pb";
 import { ConvergenceStatus } from "../gen/trainmon/v1/telemetry_pb";
 
 /** Colour family of a state; each is a pair of custom properties in the theme. */
-export type Tone = "live" | "wait" | "done" | "warn" | "bad" | "quiet";
+export type Tone = "start" | "live" | "eval" | "wait" | "done" | "warn" | "bad" | "quiet";
 
 /** Shape of a state, so that colour is never the only difference. */
 export type Shape =
@@ -43,7 +43,7 @@ const LOOKS: Record<SessionState, StateLook> = {
   [SessionState.STARTING]: look(
     "starting",
     "Starting",
-    "wait",
+    "start",
     "dots",
     "Registered; no batch has ended yet.",
   ),
@@ -52,7 +52,7 @@ const LOOKS: Record<SessionState, StateLook> = {
   [SessionState.EVALUATING]: look(
     "evaluating",
     "Evaluating",
-    "live",
+    "eval",
     "scope",
     "In a validation or test loop.",
   ),

@@ -35,10 +35,7 @@ export function layOut(width: number, height: number): TileBox[] {
 /** Start and length of each of the four tiles along a side, in whole pixels within it. */
 function cuts(length: number): [number, number][] {
   const size = (length - GAP * (SIDE - 1)) / SIDE;
-  return Array.from({ length: SIDE }, (_, i) => {
-    const start = Math.round(i * (size + GAP));
-    return [start, Math.floor(i * (size + GAP) + size) - start];
-  });
+  return Array.from({ length: SIDE }, (_, i) => [Math.floor(i * (size + GAP)), Math.floor(size)]);
 }
 
 /** The largest box of an aspect that fits into another, centred. */

@@ -96,14 +96,8 @@ function paintStrip(context: Context, strip: Box, sample: Sample, scene: Scene):
   if (truth === "") return;
   context.font = `${size - 2}px ${palette.font}`;
   context.fillStyle = sample.verdict === "wrong" ? palette.text : palette.muted;
-  const words = strip.width < 70 ? truth : `true ${truth}`;
-  drawFitting(
-    context,
-    words,
-    left,
-    strip.y + strip.height - Math.round(strip.height * 0.13),
-    right - left,
-  );
+  const words = strip.width < 110 ? truth : `true ${truth}`;
+  drawFitting(context, words, left, baseline + size + 6, right - left);
 }
 
 /** The confidence as a number, right-aligned; returns where it begins. */
