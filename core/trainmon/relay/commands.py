@@ -34,23 +34,21 @@ class Commands:
         self._channel = channel
         self._wake = wake
         self._answer = answer
-        self._seen: OrderedDict[str, CommandResult | None] = OrderedDict()
+        self._seen: OrderedDict[str, CommandResult] = OrderedDict()
         self._over = ""
 
     def over(self, reason: str) -> None:
         """Reject what comes from now on, and what was passed down and never answered."""
         self._over = reason
         for command_id, result in list(self._seen.items()):
-            if result is None or result.state == CommandState.COMMAND_STATE_ACCEPTED:
+            if result.state == CommandState.COMMAND_STATE_ACCEPTED:
                 self._reject(command_id, reason)
 
     def receive(self, command: ControlCommand) -> None:
         """Take in a command from the monitor, or one that it sends again."""
         command_id = command.command_id
         if command_id in self._seen:
-            known = self._seen[command_id]
-            if known is not None:
-                self._answer(known)
+            self._answer(self._seen[command_id])
             return
         if self._over:
             self._reject(command_id, self._over)
@@ -67,13 +65,16 @@ class Commands:
                 "a control point; its limit is reached: send it again once they are done",
             )
             return
-        self._remember(command_id, None)
         words = self._channel.block.words
         words[Word.COMMANDS] += 1
         self._wake()
+        accepted = CommandState.COMMAND_STATE_ACCEPTED
+        self.finished(
+            CommandResult(command_id=command_id, state=accepted, timestamp_ms=wire.now_ms())
+        )
 
     def finished(self, result: CommandResult) -> None:
-        """Take in what the training says became of a command, and pass it on."""
+        """Take in what became of a command, and pass it on."""
         self._remember(result.command_id, result)
         self._answer(result)
 
@@ -87,7 +88,7 @@ class Commands:
             )
         )
 
-    def _remember(self, command_id: str, result: CommandResult | None) -> None:
+    def _remember(self, command_id: str, result: CommandResult) -> None:
         self._seen[command_id] = result
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import os
 import signal
+import socket
 import time
 
 import numpy as np
@@ -112,7 +114,7 @@ async def test_a_bad_record_is_counted_and_stops_no_other(monitor, linked):
             loss.count
             for data in monitor.of("performance_data")
             for loss in data.losses
-            if (loss.kind, loss.reason) == ("record", "invalid")
+            if (loss.kind, loss.reason) == ("relay", "invalid_record")
         ],
         "the count",
     )
@@ -349,16 +351,20 @@ async def test_a_learning_rate_keeps_what_was_left_out_apart(monitor, linked, ev
 
 
 async def test_a_command_sent_again_is_answered_and_not_done_twice(monitor, linked, eventually):
-    """Before its result it is passed over, after it the result comes again."""
+    """It is accepted when it reaches the training; sent again, what is known of it comes again."""
     response = TelemetryResponse(command=ControlCommand(command_id="c1", pause=Pause()))
     await monitor.send(response)
-    await eventually(lambda: linked.words[Word.COMMANDS] == 1, "the command")
+    await monitor.wait(lambda: len(monitor.of("command_result")) == 1, "accepted")
     await monitor.send(response)
+    await monitor.wait(lambda: len(monitor.of("command_result")) == 2, "accepted, again")
     linked.tell(Kind.RESULT, command_id="c1", state="APPLIED", applied_at_step=7, message="done")
-    await monitor.wait(lambda: monitor.of("command_result"), "a result")
+    await monitor.wait(lambda: len(monitor.of("command_result")) == 3, "a result")
     await monitor.send(response)
-    await monitor.wait(lambda: len(monitor.of("command_result")) == 2, "the result again")
-    for result in monitor.of("command_result"):
+    await monitor.wait(lambda: len(monitor.of("command_result")) == 4, "the result again")
+    results = monitor.of("command_result")
+    accepted = CommandState.COMMAND_STATE_ACCEPTED
+    assert [result.state for result in results[:2]] == [accepted, accepted]
+    for result in results[2:]:
         assert (result.command_id, result.applied_at_step, result.message) == ("c1", 7, "done")
         assert result.state == CommandState.COMMAND_STATE_APPLIED
         assert not result.HasField("effective_value")
@@ -379,8 +385,11 @@ async def test_commands_that_nobody_takes_are_rejected_when_the_ring_is_full(mon
     for number in range(2000):
         command = ControlCommand(command_id=f"c{number}", issued_by="x" * 100, pause=Pause())
         await monitor.send(TelemetryResponse(command=command))
-    [result, *_] = await monitor.wait(lambda: monitor.of("command_result"), "a rejection")
-    assert result.state == CommandState.COMMAND_STATE_REJECTED
+    rejected = CommandState.COMMAND_STATE_REJECTED
+    [result, *_] = await monitor.wait(
+        lambda: [each for each in monitor.of("command_result") if each.state == rejected],
+        "a rejection",
+    )
     assert "control point" in result.message
 
 
@@ -402,6 +411,22 @@ async def test_a_monitor_that_falls_silent_is_left_and_found_again(monitor, link
     await monitor.wait(lambda: len(monitor.losses()) == 30, "every loss")
     sequences = sorted(set(monitor.sequences()))
     assert sequences == list(range(1, len(sequences) + 1))
+
+
+async def test_a_monitor_that_accepts_and_says_nothing_is_left(trainer, eventually):
+    """A process that is stopped still accepts connections; registration has a limit, too."""
+    trainer.environment["TRAINMON_HEARTBEAT_TIMEOUT_MS"] = "2000"
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.setblocking(False)
+        trainer.monitor = f"127.0.0.1:{mute.getsockname()[1]}"
+        trainer.start()
+        loop = asyncio.get_running_loop()
+        first, _ = await asyncio.wait_for(loop.sock_accept(mute), 20)
+        second, _ = await asyncio.wait_for(loop.sock_accept(mute), 20)
+        for each in (first, second):
+            each.close()
+    trainer.process.send_signal(signal.SIGTERM)
+    assert await trainer.ended() == 0
 
 
 async def test_nothing_is_lost_or_doubled_when_the_monitor_comes_and_goes(monitor, linked):
@@ -549,12 +574,14 @@ async def test_a_command_asked_for_too_late_is_rejected(monitor, linked):
     command = ControlCommand(command_id="early", pause=Pause())
     await monitor.send(TelemetryResponse(command=command))
     linked.tell(Kind.CLOSE, status="COMPLETED")
-    [result] = await monitor.wait(lambda: monitor.of("command_result"), "the answer")
+    _, result = await monitor.wait(
+        lambda: monitor.of("command_result")[1:] and monitor.of("command_result"), "the answer"
+    )
     assert (result.command_id, result.state) == ("early", CommandState.COMMAND_STATE_REJECTED)
     late = ControlCommand(command_id="late", pause=Pause())
     await monitor.send(TelemetryResponse(command=late))
-    await monitor.wait(lambda: len(monitor.of("command_result")) == 2, "the other answer")
-    assert monitor.of("command_result")[1].message == "the training has ended"
+    await monitor.wait(lambda: len(monitor.of("command_result")) == 3, "the other answer")
+    assert monitor.of("command_result")[2].message == "the training has ended"
 
 
 async def test_terminated_it_delivers_what_it_can_and_exits_with_0(monitor, linked):
