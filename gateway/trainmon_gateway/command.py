@@ -25,6 +25,8 @@ from trainmon_gateway.upstream import Upstream
 
 __all__ = ["Options", "run"]
 
+#: Addresses to listen on that no browser can open, and what it opens instead.
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,6 +53,7 @@ def run(options: Options) -> None:
         TrainmonError: It cannot start: a setting, the port, the monitor.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("trainmon_gateway").setLevel(logging.INFO)
     settings = Settings.from_environment()
     Policy(options.host, options.allow_hosts)
     if options.monitor is not None:
@@ -103,9 +106,9 @@ async def _serve(sock: socket.socket, options: Options, address: str, settings: 
         sock, options.host, parse_address(address), settings, allow_hosts=options.allow_hosts
     )
     async with gateway:
-        host, port = gateway.address
+        host = _WILDCARDS.get(options.host, options.host)
         shown = f"[{host}]" if ":" in host else host
-        click.echo(f"dashboard: http://{shown}:{port}")
+        click.echo(f"dashboard: http://{shown}:{gateway.address[1]}")
         telling = asyncio.create_task(_tell_monitor(gateway.upstream, options.monitor))
         await stopped.wait()
         telling.cancel()

@@ -32,6 +32,8 @@ __all__ = ["Gateway", "listen"]
 SEND_BUFFER_BYTES = 256 << 10
 #: A viewer that takes nothing for so long is cut off, in ms.
 USER_TIMEOUT_MS = 30_000
+#: How long an idle connection is kept for a browser's next call, in seconds.
+KEEP_ALIVE_S = 75
 #: How long viewers' streams may take to end, in seconds.
 CLOSE_TIMEOUT_S = 2.0
 #: Greatest answer taken from the monitor, in bytes: the greatest it gives, and some room.
@@ -165,5 +167,6 @@ def _configuration(app: App) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(CLOSE_TIMEOUT_S),
     )

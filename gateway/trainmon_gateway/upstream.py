@@ -129,6 +129,7 @@ class Upstream:
         self._on_up = on_up or (lambda: None)
         self._unary: _Channel | None = None
         self._down_because = "not connected yet"
+        self._told_down = False
         self._keeper: asyncio.Task[None] | None = None
         self._random = random.Random()  # noqa: S311 - spreads attempts, keeps no secret
         self._changed = asyncio.Event()
@@ -274,15 +275,15 @@ class Upstream:
             pause = min(pause * 2, BACKOFF_S[1])
 
     def _set_up(self, channel: _Channel) -> None:
-        self._unary = channel
+        self._unary, self._told_down = channel, False
         self._changed.set()
         _log.info("connected to the monitor at %s", self.address)
         self._on_up()
 
     def _set_down(self, reason: str) -> None:
-        if self._down_because != reason:
-            _log.warning("no monitor at %s: %s", self.address, reason)
-        self._unary, self._down_because = None, reason
+        if not self._told_down:
+            _log.warning("no monitor at %s (%s): connecting goes on", self.address, reason)
+        self._unary, self._down_because, self._told_down = None, reason, True
         self._changed.set()
 
 
