@@ -5,10 +5,10 @@ import { Smoother } from "./smoothing";
 
 const byStep = (step: number) => step;
 
-function filled(count: number, valueOf: (step: number) => number): Columns {
+function filled(count: number, valueAt: (step: number) => number): Columns {
   const columns = new Columns();
   for (let step = 0; step < count; step++) {
-    const value = valueOf(step);
+    const value = valueAt(step);
     columns.add({ step, time: step, value, minimum: value, maximum: value, count: 1 });
   }
   return columns;

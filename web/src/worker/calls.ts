@@ -38,6 +38,7 @@ export async function callRepeatedly<N extends CallName>(
       if (Date.now() - sinceMs > GIVE_UP_MS) throw givenUp(failure);
       progress.onRetry(failure);
       await pause(backoffMs(attempt), progress.signal);
+      if (progress.signal.aborted) throw failure;
     }
   }
 }

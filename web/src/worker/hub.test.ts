@@ -1,0 +1,235 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { SessionState } from "../gen/trainmon/v1/dashboard_pb";
+import { Hub } from "./hub";
+import { FakeGateway, FakeTab } from "./testing";
+
+let gateway: FakeGateway;
+let hub: Hub;
+let tabs: FakeTab[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  gateway = new FakeGateway();
+  hub = new Hub(gateway.client());
+  tabs = [];
+});
+
+afterEach(async () => {
+  for (const tab of tabs) tab.say({ type: "bye" });
+  await settle();
+  vi.useRealTimers();
+});
+
+/** Let every message that is due arrive. */
+const settle = (ms = 0) => vi.advanceTimersByTimeAsync(ms);
+
+function openTab(sessionId?: string, framesPerSecond = 60, visible = true): FakeTab {
+  const tab = new FakeTab();
+  tabs.push(tab);
+  hub.attach(tab);
+  if (sessionId !== undefined) tab.want(sessionId, framesPerSecond, visible);
+  return tab;
+}
+
+const picture = (step: number) => ({
+  cursor: `c${step}`,
+  event: { case: "batchData", value: { globalStep: BigInt(step) } } as const,
+});
+
+const snapshot = (cursor = "c0") => ({
+  cursor,
+  event: {
+    case: "snapshot",
+    value: { summary: { sessionId: "a", state: SessionState.RUNNING } },
+  } as const,
+});
+
+const lastChannel = () => gateway.opened.at(-1)?.channel;
+
+describe("Hub", () => {
+  it("holds one stream for all tabs of a session, at the greatest demand of them", async () => {
+    openTab("a", 10);
+    openTab("a", 30);
+    openTab("a", 5);
+    await settle();
+    expect(gateway.opened.at(-1)?.request.framesPerSecond).toBe(30);
+    expect(gateway.opened.filter((one) => !one.channel.closed)).toHaveLength(1);
+  });
+
+  it("lowers the demand only after two seconds, and raises it at once", async () => {
+    const tab = openTab("a", 60);
+    await settle();
+    tab.want("a", -1, false);
+    await settle(1_900);
+    expect(gateway.opened).toHaveLength(1);
+    await settle(200);
+    expect(gateway.opened.at(-1)?.request.framesPerSecond).toBe(-1);
+    tab.want("a", 60);
+    await settle();
+    expect(gateway.opened.at(-1)?.request.framesPerSecond).toBe(60);
+  });
+
+  it("resumes from its cursor when the demand changes", async () => {
+    const tab = openTab("a", 10);
+    await settle();
+    lastChannel()?.push(picture(4));
+    await settle();
+    tab.want("a", 60);
+    await settle();
+    expect(gateway.opened.at(-1)?.request.resumeCursor).toBe("c4");
+  });
+
+  it("never has more than one picture in flight to a tab, and keeps only the newest", async () => {
+    const tab = openTab("a");
+    await settle();
+    for (let step = 1; step <= 50; step++) lastChannel()?.push(picture(step));
+    await settle();
+    expect(tab.of("picture").map((one) => one.picture.globalStep)).toEqual([1]);
+    tab.say({ type: "ack" });
+    await settle();
+    expect(tab.of("picture").map((one) => one.picture.globalStep)).toEqual([1, 50]);
+    expect(tab.of("picture")[1]?.received).toBe(50);
+  });
+
+  it("gives a tab pictures no faster than it asked for", async () => {
+    const slow = openTab("a", 2);
+    openTab("a", 60);
+    await settle();
+    for (let step = 1; step <= 100; step++) {
+      lastChannel()?.push(picture(step));
+      await settle(20);
+      slow.say({ type: "ack" });
+    }
+    expect(slow.of("picture").length).toBeLessThanOrEqual(6);
+    expect(slow.of("picture").length).toBeGreaterThanOrEqual(4);
+  });
+
+  it("gives a hidden tab its scalars and no picture", async () => {
+    const hidden = openTab("a", -1, false);
+    openTab("a", 60);
+    await settle();
+    lastChannel()?.push(picture(1));
+    lastChannel()?.push({ event: { case: "metricData", value: {} } });
+    await settle(100);
+    expect(hidden.of("picture")).toEqual([]);
+    expect(hidden.of("events")[0]?.events[0]?.case).toBe("metricData");
+  });
+
+  it("tells a tab that comes late all that is known", async () => {
+    openTab("a");
+    await settle();
+    lastChannel()?.push(snapshot());
+    lastChannel()?.push(picture(9));
+    await settle();
+    const late = openTab("a");
+    expect(late.of("view")[0]?.view.summary?.state).toBe(SessionState.RUNNING);
+    expect(late.of("picture")[0]).toMatchObject({ live: false, received: 1 });
+    expect(late.of("link").at(-1)?.link.state).toBe("live");
+  });
+
+  it("opens at most three sessions, those on screen first, and parks the rest", async () => {
+    const first = openTab("a", 60, false);
+    for (const id of ["b", "c", "d"]) openTab(id);
+    await settle();
+    const open = gateway.opened.filter((one) => !one.channel.closed);
+    expect(open.map((one) => one.request.sessionId).sort()).toEqual(["b", "c", "d"]);
+    expect(first.of("link").at(-1)?.link.state).toBe("parked");
+    await settle(10);
+    first.want("a");
+    await settle();
+    expect(gateway.opened.at(-1)?.request.sessionId).toBe("a");
+  });
+
+  it("closes every stream when the last tab has gone", async () => {
+    const tab = openTab("a");
+    await settle();
+    tab.say({ type: "bye" });
+    await settle();
+    expect(lastChannel()?.closed).toBe(true);
+    expect(gateway.list.closed).toBe(true);
+  });
+
+  it("says that the link is lost, by whom, and resumes where it was", async () => {
+    const tab = openTab("a");
+    await settle();
+    lastChannel()?.push(snapshot("c7"));
+    await settle();
+    lastChannel()?.fail(new ConnectError("the monitor is away", Code.Unavailable));
+    await settle();
+    expect(tab.of("link").at(-1)?.link).toMatchObject({ state: "lost", fault: "monitor" });
+    await settle(1_000);
+    expect(gateway.opened).toHaveLength(2);
+    expect(gateway.opened[1]?.request.resumeCursor).toBe("c7");
+    lastChannel()?.push(snapshot("c8"));
+    await settle();
+    expect(tab.of("link").at(-1)?.link.state).toBe("live");
+  });
+
+  it("takes five seconds of silence for a lost link", async () => {
+    const tab = openTab("a");
+    await settle();
+    lastChannel()?.push(snapshot());
+    await settle(4_000);
+    expect(tab.of("link").at(-1)?.link.state).toBe("live");
+    await settle(2_000);
+    const lost = tab.of("link").filter((one) => one.link.state === "lost");
+    expect(lost[0]?.link.fault).toBe("silence");
+  });
+
+  it("tries at once when a person says so", async () => {
+    const tab = openTab("a");
+    await settle();
+    for (let i = 0; i < 4; i++) {
+      lastChannel()?.fail(new ConnectError("away", Code.Unavailable));
+      await settle();
+      tab.say({ type: "retry" });
+      await settle();
+    }
+    expect(gateway.opened).toHaveLength(5);
+  });
+
+  it("repeats a command under the same id while only the link fails", async () => {
+    const tab = openTab("a");
+    gateway.failCommands = 3;
+    const request = { sessionId: "a", command: { commandId: "one" } };
+    tab.say({ type: "call", id: 1, name: "sendCommand", request });
+    await settle(10_000);
+    expect(gateway.commandIds).toEqual(["one", "one", "one", "one"]);
+    expect(tab.of("failure").every((one) => !one.final)).toBe(true);
+    expect(tab.of("answer")[0]).toMatchObject({ id: 1 });
+  });
+
+  it("does not repeat a command that was refused", async () => {
+    const tab = openTab("a");
+    gateway.refusal = new ConnectError("the session has ended", Code.FailedPrecondition);
+    const request = { sessionId: "a", command: { commandId: "one" } };
+    tab.say({ type: "call", id: 7, name: "sendCommand", request });
+    await settle(10_000);
+    expect(gateway.commandIds).toEqual(["one"]);
+    expect(tab.of("failure")).toMatchObject([
+      { id: 7, final: true, failure: { message: "the session has ended" } },
+    ]);
+  });
+
+  it("gives up a command when the tab that asked is gone", async () => {
+    const tab = openTab("a");
+    gateway.failCommands = 1_000;
+    const request = { sessionId: "a", command: { commandId: "one" } };
+    tab.say({ type: "call", id: 1, name: "sendCommand", request });
+    await settle(300);
+    tab.say({ type: "bye" });
+    const tries = gateway.commandIds.length;
+    await settle(60_000);
+    expect(gateway.commandIds).toHaveLength(tries);
+  });
+
+  it("keeps the list for a tab that comes later", async () => {
+    openTab();
+    gateway.list.push({ reset: true, sessions: [{ sessionId: "a" }, { sessionId: "b" }] });
+    gateway.list.push({ removedSessionIds: ["b"] });
+    await settle();
+    const late = openTab();
+    expect(late.of("sessions")[0]?.sessions.map((one) => one.sessionId)).toEqual(["a"]);
+  });
+});

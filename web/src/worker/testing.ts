@@ -1,0 +1,118 @@
+/** A gateway in memory: a real connect-web client over a router, with streams a test drives. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import {
+  DashboardService,
+  type WatchSessionRequest,
+  type WatchSessionResponseSchema,
+  type WatchSessionsResponseSchema,
+} from "../gen/trainmon/v1/dashboard_pb";
+import type { DashboardClient } from "../rpc/client";
+import type { FromTab, Port, ToTab } from "./protocol";
+
+type Event = MessageInitShape<typeof WatchSessionResponseSchema>;
+type ListEvent = MessageInitShape<typeof WatchSessionsResponseSchema>;
+
+/** Messages put in by a test and taken out by a stream; ends with an error when told to. */
+export class Channel<T> {
+  private readonly items: T[] = [];
+  private wake: () => void = () => undefined;
+  private failure: ConnectError | undefined;
+  closed = false;
+
+  push(item: T): void {
+    this.items.push(item);
+    this.wake();
+  }
+
+  fail(error: ConnectError): void {
+    this.failure = error;
+    this.wake();
+  }
+
+  async *read(signal: AbortSignal): AsyncGenerator<T> {
+    signal.addEventListener("abort", () => {
+      this.closed = true;
+      this.wake();
+    });
+    while (!signal.aborted) {
+      const item = this.items.shift();
+      if (item !== undefined) yield item;
+      else if (this.failure !== undefined) throw this.failure;
+      else {
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
+      }
+    }
+  }
+}
+
+export interface Opened {
+  request: WatchSessionRequest;
+  channel: Channel<Event>;
+}
+
+/** What a gateway is asked, and the streams it opened, in order. */
+export class FakeGateway {
+  readonly opened: Opened[] = [];
+  readonly list = new Channel<ListEvent>();
+  readonly commandIds: string[] = [];
+  /** Fails so many calls of SendCommand before one is answered. */
+  failCommands = 0;
+  refusal: ConnectError | undefined;
+
+  client(): DashboardClient {
+    const transport = createRouterTransport(({ service }) => {
+      service(DashboardService, {
+        listSessions: () => ({ timestampMs: BigInt(Date.now()) }),
+        watchSessions: (_request, context) => this.list.read(context.signal),
+        watchSession: (request, context) => this.watch(request, context.signal),
+        sendCommand: ({ command }) => this.take(command?.commandId ?? ""),
+        queryMetrics: () => ({ series: [{ name: "loss", steps: [1] }] }),
+        getBatch: () => ({ batchData: { globalStep: 5n } }),
+      });
+    });
+    return createClient(DashboardService, transport);
+  }
+
+  private watch(request: WatchSessionRequest, signal: AbortSignal): AsyncGenerator<Event> {
+    const channel = new Channel<Event>();
+    this.opened.push({ request, channel });
+    return channel.read(signal);
+  }
+
+  private take(commandId: string) {
+    this.commandIds.push(commandId);
+    if (this.refusal) throw this.refusal;
+    if (this.failCommands > 0) {
+      this.failCommands -= 1;
+      throw new ConnectError("the monitor is away", Code.Unavailable);
+    }
+    return { command: { commandId } };
+  }
+}
+
+/** A tab's end of a port. */
+export class FakeTab implements Port {
+  readonly heard: ToTab[] = [];
+  onmessage: ((event: MessageEvent<FromTab>) => void) | null = null;
+
+  postMessage(message: ToTab): void {
+    this.heard.push(message);
+  }
+
+  say(message: FromTab): void {
+    this.onmessage?.({ data: message } as MessageEvent<FromTab>);
+  }
+
+  /** What was heard of one kind. */
+  of<K extends ToTab["type"]>(type: K): Extract<ToTab, { type: K }>[] {
+    return this.heard.filter((one) => one.type === type) as Extract<ToTab, { type: K }>[];
+  }
+
+  want(sessionId: string, framesPerSecond = 60, visible = true): void {
+    this.say({ type: "want", want: { sessionId, framesPerSecond, tileSize: 128, visible } });
+  }
+}
