@@ -78,7 +78,8 @@ def main() -> int:
 
 def _leave(code: int) -> NoReturn:
     """End the process, also where a thread hangs in a driver or in a plugin."""
-    sys.stderr.flush()
+    with suppress(OSError):  # whoever read it may be gone
+        sys.stderr.flush()
     if len(threading.enumerate()) > 1:
         os._exit(code)
     sys.exit(code)

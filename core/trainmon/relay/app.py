@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any
 
 from trainmon.channel import EXIT_FINAL, Kind, RelayChannel, Word
-from trainmon.config import Settings, parse_address
+from trainmon.config import Settings
 from trainmon.manager import get_manager
 from trainmon.relay.budget import Budget
 from trainmon.relay.clock import ClockOffset
@@ -112,9 +112,8 @@ class Relay:
         if manager.implements("trainmon_render_batch"):
             session = self._run_state.session
             self._encoder.render = lambda event: manager.render_batch(session, event)
-        host, port = parse_address(settings.monitor)
         producer_id = self._run_state.registration.producer_id
-        self._link = Link(host, port, producer_id, self._outbox, self, self._losses, self._clock)
+        self._link = Link(settings, producer_id, self._outbox, self, self._losses, self._clock)
         self._inbox = Inbox(channel.records, self._takers(), self._losses)
         self._turn = asyncio.Event()
         self._phase = _Phase.LIVE
@@ -361,8 +360,8 @@ class Relay:
         """A picture is on its way."""
         self._performance.pictures.add(time.monotonic())
 
-    def warned(self, text: str) -> None:
-        """Say once what is wrong."""
-        if text not in self._warned and len(self._warned) < 100:
-            self._warned.add(text)
+    def warned(self, kind: str, text: str) -> None:
+        """Say what is wrong, once of a kind."""
+        if kind not in self._warned:
+            self._warned.add(kind)
             _log.warning("%s", text)

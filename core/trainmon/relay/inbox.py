@@ -62,7 +62,7 @@ class Inbox:
             kind, record = unpack(payload)
             self._takers[kind](record)
         except Exception as error:  # noqa: BLE001 - the records' door: one bad record must not stop the others
-            self._losses.add("record", "invalid")
+            self._losses.add("relay", "invalid_record")
             what = f"{type(error).__name__}: {error}"
             if what not in self._warned and len(self._warned) < 100:
                 self._warned.add(what)

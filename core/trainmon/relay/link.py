@@ -18,6 +18,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from trainmon import wire
+from trainmon.config import Settings, parse_address
 from trainmon.relay.clock import ClockOffset
 from trainmon.relay.connection import WatchedChannel
 from trainmon.relay.losses import LossCounter
@@ -91,8 +92,8 @@ class LinkHandler(Protocol):
     def unlinked(self) -> None:
         """The link is lost."""
 
-    def warned(self, text: str) -> None:
-        """Something is wrong that people should know; may come again and again."""
+    def warned(self, kind: str, text: str) -> None:
+        """Something is wrong that people should know; of a kind it is said once."""
 
     def acknowledged(self) -> None:
         """Something has reached the monitor for good."""
@@ -114,8 +115,7 @@ class Link:
     """Keeps one stream to the monitor open for as long as there is something to do.
 
     Args:
-        host: Where the monitor listens.
-        port: Likewise.
+        settings: Where the monitor listens, and what holds until it says what it wants.
         producer_id: From the registration; goes with every message.
         outbox: What must arrive.
         handler: The relay.
@@ -125,15 +125,14 @@ class Link:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        settings: Settings,
         producer_id: str,
         outbox: Outbox,
         handler: LinkHandler,
         losses: LossCounter,
         clock: ClockOffset,
     ) -> None:
-        self._address = (host, port)
+        self._monitor = settings.monitor
         self._producer_id = producer_id
         self._outbox = outbox
         self._handler = handler
@@ -143,8 +142,11 @@ class Link:
         self._random = random.Random()  # noqa: S311 - spreads reconnections, keeps no secret
         self._pending = _Pending()
         self._work = asyncio.Event()
+        # Until the monitor says otherwise.
         self._config = SessionConfig(
-            heartbeat_interval_ms=1000, heartbeat_timeout_ms=5000, max_message_bytes=4 << 20
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
+            max_message_bytes=settings.max_message_bytes,
         )
         self._beats = 0
         self._ending = False
@@ -197,9 +199,9 @@ class Link:
             except _LOSSES as error:
                 self._lost(error)
             except Exception as error:  # noqa: BLE001 - the link's door: whatever a peer provokes, it comes back
-                self._losses.add("link", "exception")
+                self._losses.add("relay", "exception")
                 self._lost(error)
-                self._handler.warned(f"the link failed unexpectedly: {self.last_loss}")
+                self._handler.warned("link", f"the link failed unexpectedly: {self.last_loss}")
             finally:
                 self._down()
             if self._ending or self.ended is not None:
@@ -216,7 +218,7 @@ class Link:
 
     async def _connect(self) -> None:
         timeout_s = self._config.heartbeat_timeout_ms / 1e3
-        channel = WatchedChannel(*self._address)
+        channel = WatchedChannel(*parse_address(self._monitor))
         try:
             stub = TelemetryServiceStub(channel)
             limit = self._config.max_message_bytes - _ENVELOPE_BYTES
@@ -267,11 +269,7 @@ class Link:
         elif error.status is Status.RESOURCE_EXHAUSTED and not self.session_id:
             self._config.max_message_bytes = max(_LEAST_LIMIT, self._config.max_message_bytes // 2)
         elif error.status in (Status.UNAUTHENTICATED, Status.UNIMPLEMENTED):
-            self._handler.warned(f"the monitor at {self._where()} refused: {text}")
-
-    def _where(self) -> str:
-        host, port = self._address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self._handler.warned("refused", f"the monitor at {self._monitor} refused: {text}")
 
     # --- one stream -------------------------------------------------------------------------------
 
@@ -390,4 +388,4 @@ class Link:
             self.ended = error
         elif error.code != ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
             name = ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
-            self._handler.warned(f"the monitor says {name}: {error.message}")
+            self._handler.warned(name, f"the monitor says {name}: {error.message}")
