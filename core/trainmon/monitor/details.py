@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from trainmon.v1.control_pb2 import ControlSpec
 from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest, SessionDetails
 
-__all__ = ["merge_controls", "merge_details", "merge_registration"]
+__all__ = ["MAX_REGISTRATION_BYTES", "merge_controls", "merge_details", "merge_registration"]
+
+#: What may be known of one run, in bytes: it is part of every snapshot.
+MAX_REGISTRATION_BYTES = 1 << 20
 
 Registration = RegisterTrainingSessionRequest
 
@@ -48,8 +51,12 @@ def merge_registration(known: Registration, news: Registration, *, prefer_news: 
     known.sends_metric_data = known.sends_metric_data or news.sends_metric_data
 
 
-def merge_details(known: Registration, details: SessionDetails) -> None:
-    """Add what a StatusUpdate says that became known since registration."""
+def merge_details(known: Registration, details: SessionDetails) -> str:
+    """Add what a StatusUpdate says that became known since registration.
+
+    Returns:
+        Why it was not added; empty where it was.
+    """
     news = Registration(
         class_names=details.class_names,
         hyperparameters=details.hyperparameters,
@@ -58,7 +65,17 @@ def merge_details(known: Registration, details: SessionDetails) -> None:
     for name in _OPTIONAL:
         if details.HasField(name):
             setattr(news, name, getattr(details, name))
-    merge_registration(known, news, prefer_news=True)
+    merged = Registration()
+    merged.CopyFrom(known)
+    merge_registration(merged, news, prefer_news=True)
+    if merged.ByteSize() > MAX_REGISTRATION_BYTES:
+        return (
+            f"with status_update.details {merged.ByteSize()} bytes would be known of this run, "
+            f"the limit is {MAX_REGISTRATION_BYTES}: the details were dropped; send fewer or "
+            "shorter hyperparameters and class names"
+        )
+    known.CopyFrom(merged)
+    return ""
 
 
 def merge_controls(known: Registration, controls: Iterable[ControlSpec]) -> None:

@@ -166,7 +166,7 @@ class Ingest:
 
         def show() -> None:
             if session.is_first_rank(producer):
-                session.epochs[epoch.attempt, epoch.epoch] = epoch
+                session.epochs.add(epoch)
                 session.hub.publish(EventField.EPOCH_DATA, epoch.SerializeToString())
 
         return Record(producer.id, _sequence(request), epoch=epoch), show
@@ -189,11 +189,12 @@ class Ingest:
 
         def show() -> None:
             producer.life.said(update.status, update.trainer)
-            if update.HasField("details"):
-                session.learn(update.details)
+            complaint = session.learn(update.details) if update.HasField("details") else ""
+            if complaint:
+                told.invalid(complaint)
             failed = update.status == TrainingStatus.TRAINING_STATUS_FAILED
             if failed or session.is_first_rank(producer):
-                session.status_message = update.message
+                session.said(update.message)
                 session.hub.publish(EventField.STATUS_UPDATE, update.SerializeToString())
 
         return Record(producer.id, _sequence(request)), show

@@ -10,6 +10,7 @@ from grpclib.const import Status
 
 from trainmon.config import Settings
 from trainmon.monitor.clock import Clock
+from trainmon.monitor.details import MAX_REGISTRATION_BYTES
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.session import Session, SessionObserver
 from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest
@@ -18,7 +19,16 @@ __all__ = ["PROTOCOL_VERSION", "Registry"]
 
 #: The one version of the protocol there is.
 PROTOCOL_VERSION = 1
-_MAX_KEY = 256
+#: Characters of a name. Names are in every line of every list.
+_MAX_NAME = 256
+_NAMES = (
+    "run_key",
+    "producer_id",
+    "session_name",
+    "framework",
+    "framework_version",
+    "hostname",
+)
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -142,10 +152,15 @@ def _check(request: RegisterTrainingSessionRequest) -> None:
             f"the training speaks protocol version {version}, this monitor speaks version "
             f"{PROTOCOL_VERSION}: install matching versions of trainmon at both ends",
         )
-    for name in ("run_key", "producer_id"):
+    for name in _NAMES:
         length = len(getattr(request, name))
-        if length > _MAX_KEY:
-            raise _invalid(f"{name} has {length} characters, the limit is {_MAX_KEY}")
+        if length > _MAX_NAME:
+            raise _invalid(f"{name} has {length} characters, the limit is {_MAX_NAME}")
+    if request.ByteSize() > MAX_REGISTRATION_BYTES:
+        raise _invalid(
+            f"the registration has {request.ByteSize()} bytes, the limit is "
+            f"{MAX_REGISTRATION_BYTES}: send fewer or shorter hyperparameters and class names"
+        )
     if request.session_id and not _SESSION_ID.fullmatch(request.session_id):
         raise _invalid(
             f"session_id is {request.session_id[:64]!r}, but should be 1 to 128 letters, digits, "

@@ -82,7 +82,8 @@ class MonitorServer:
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environment()
-        self._host = host
+        # A name with two addresses would get two free ports.
+        self._host = "127.0.0.1" if host == "localhost" else host
         self._port = port
         self._store = store or MemoryStore(self.settings.history_bytes)
         self.backend = Backend(self.settings, self._store, clock or Clock(), plugins)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trainmon.monitor.commands import CommandBook
 from trainmon.monitor.details import merge_details, merge_registration
+from trainmon.monitor.epochs import EpochTable
 from trainmon.monitor.hub import Hub
 from trainmon.monitor.liveness import Liveness, joint_state
 from trainmon.monitor.producer import Producer, present_ranks
@@ -17,7 +18,6 @@ from trainmon.v1.control_pb2 import CommandRecord, CommandState
 from trainmon.v1.dashboard_pb2 import SessionState
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
-    EpochData,
     ErrorResponse,
     PerformanceData,
     RegisterTrainingSessionRequest,
@@ -36,6 +36,8 @@ __all__ = ["Session", "SessionObserver"]
 _MAX_ERRORS = 20
 #: Notes of a session that are remembered.
 _MAX_NOTES = 100
+#: Characters of a note, and of what a training said last, that are remembered.
+_MAX_TEXT = 2000
 #: Viewers hear of errors of one code at most this often, in seconds.
 _ERROR_EVERY_S = 1.0
 
@@ -78,7 +80,7 @@ class Session:
         self.progress = Progress()
         self.performance: PerformanceData | None = None
         self.newest_batch: BatchData | None = None
-        self.epochs: dict[tuple[int, int], EpochData] = {}
+        self.epochs = EpochTable()
         self.errors: deque[ErrorResponse] = deque(maxlen=_MAX_ERRORS)
         self.notes: dict[str, None] = {}
         self.status_message = ""
@@ -226,12 +228,16 @@ class Session:
 
     # What it says of itself.
 
-    def learn(self, details: SessionDetails) -> None:
-        """Add what became known since registration."""
-        merge_details(self.registration, details)
+    def learn(self, details: SessionDetails) -> str:
+        """Add what became known since registration; return why not, empty where it was added."""
         for note in details.notes:
             if len(self.notes) < _MAX_NOTES:
-                self.notes[note] = None
+                self.notes[note[:_MAX_TEXT]] = None
+        return merge_details(self.registration, details)
+
+    def said(self, message: str) -> None:
+        """Take note of what the training said last, for people."""
+        self.status_message = message[:_MAX_TEXT]
 
     def note_error(self, error: ErrorResponse) -> None:
         """Remember an error and tell viewers, at most once a second for each code."""

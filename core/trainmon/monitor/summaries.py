@@ -89,7 +89,7 @@ def snapshot(session: Session, now_ms: int, *, reset: bool, picture: bool) -> Se
         summary=summarise(session, now_ms),
         registration=session.registration,
         config=_config(session),
-        epochs=_newest(session.epochs.values()),
+        epochs=_newest(session.epochs),
         commands=_newest(session.commands),
         performance_data=session.performance,
         reset=reset,

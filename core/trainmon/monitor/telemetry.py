@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 
 from trainmon.monitor.doors import (
     UNKNOWN_CALLER,
@@ -99,6 +100,8 @@ class TelemetryService(TelemetryServiceBase):
                     return
         except MessageTooLargeError as error:
             self._backend.too_large(link, error)
+        except GRPCError as error:
+            link.end(error.status, error.message or "")
         except PeerGoneError:
             return
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainmon.monitor.pictures import PictureChecker
-from trainmon.v1.telemetry_pb2 import BatchData, MetricData, MetricSeries
+from trainmon.v1.telemetry_pb2 import BatchData, GroundTruth, MetricData, MetricSeries, Prediction
 
 __all__ = ["MAX_NAME", "MAX_SAMPLES", "check_batch", "check_metrics"]
 
@@ -45,6 +45,7 @@ def check_batch(batch: BatchData, class_names: int, pictures: PictureChecker) ->
     complaints = _drop_surplus(batch)
     complaints += _drop_unaligned(batch)
     complaints += _drop_bad_pictures(batch, pictures)
+    complaints += _drop_bad_masks(batch, pictures)
     complaints += _drop_bad_classes(batch, class_names)
     return complaints
 
@@ -89,6 +90,17 @@ def _drop_bad_pictures(batch: BatchData, pictures: PictureChecker) -> list[str]:
     index, complaint = bad[0]
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     return [f"batch_data.images[{index}]{more} was dropped with its sample: {complaint}"]
+
+
+def _drop_bad_masks(batch: BatchData, pictures: PictureChecker) -> list[str]:
+    complaints = []
+    samples: list[Prediction | GroundTruth] = [*batch.predictions, *batch.ground_truth]
+    for sample in samples:
+        complaint = pictures.complaint(sample.mask) if sample.HasField("mask") else ""
+        if complaint:
+            complaints.append(f"a sample's mask was dropped: {complaint}")
+            sample.ClearField("mask")
+    return complaints[:1]
 
 
 def _drop_sample(batch: BatchData, index: int) -> None:

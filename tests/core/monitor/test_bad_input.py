@@ -11,6 +11,7 @@ import pytest
 from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from hyperframe.frame import DataFrame
 
 from trainmon.v1 import telemetry_pb2
 from trainmon.v1.dashboard_pb2 import WatchSessionRequest
@@ -61,6 +62,40 @@ async def test_bytes_that_are_no_picture_are_dropped(running, batch, bad, words)
     assert len(kept.images) == len(kept.predictions) == len(kept.ground_truth) == 2
     assert kept.predictions[1].predicted_class == 7
     assert (await monitor.metrics(trainer.session_id)).series[0].values[0] == 0.25
+
+
+async def test_masks_that_are_no_pictures_are_dropped(running, batch):
+    """A bad mask goes, the sample stays."""
+    monitor, trainer = running
+    sent = batch(1, samples=1)
+    sent.predictions[0].mask.CopyFrom(raw(8, 8, b"?", "png"))
+    await trainer.send(batch_data=sent)
+    assert "mask was dropped" in await complaint(trainer)
+    kept = await newest(monitor, trainer)
+    assert not kept.predictions[0].HasField("mask")
+    assert len(kept.images) == 1
+
+
+async def test_half_a_message_ends_nothing_else(running, open_trainer):
+    """A stream that ends within a message is a lost link; the next one works."""
+    monitor, trainer = running
+    await trainer.stream._stream.send_data(b"\0\0\0\1\0half", end_stream=True)
+    trainer.stream._end_done = True
+    assert (await trainer.ending()).status is Status.OK
+    again = await open_trainer(monitor, trainer.session_id, "p")
+    await again.settle()
+
+
+async def test_compressed_messages_are_refused(running):
+    """Compression was not negotiated: UNIMPLEMENTED, not garbage."""
+    _, trainer = running
+    await trainer.stream._stream.send_data(b"\1\0\0\0\1x")
+    assert (await trainer.ending()).status is Status.UNIMPLEMENTED
+
+
+def test_frames_are_not_spelled_out():
+    """What h2 writes of each frame for its log costs nothing, however large the frame."""
+    assert repr(DataFrame(1, bytes(1 << 20))).endswith("<1048576 bytes>")
 
 
 @pytest.mark.parametrize(("width", "height", "kept"), [(1, 1, 1), (512, 512, 1), (4000, 4000, 0)])

@@ -62,6 +62,8 @@ async def test_registration_is_idempotent(monitor):
         ({"protocol_version": 2}, Status.FAILED_PRECONDITION, "version 2"),
         ({"protocol_version": 0}, Status.FAILED_PRECONDITION, "version 1"),
         ({"run_key": "k" * 300}, Status.INVALID_ARGUMENT, "300"),
+        ({"session_name": "n" * 257}, Status.INVALID_ARGUMENT, "session_name"),
+        ({"class_names": ["c" * 1000] * 2000}, Status.INVALID_ARGUMENT, "class names"),
         ({"session_id": "../etc"}, Status.INVALID_ARGUMENT, "session_id"),
         ({"rank": 4, "world_size": 4}, Status.INVALID_ARGUMENT, "world_size"),
     ],
@@ -229,6 +231,30 @@ async def test_a_stream_that_never_says_whose_it_is_ends(monitor, open_trainer):
     await assert_ends(trainer, "ERROR_CODE_CONNECTION_TIMEOUT", Status.DEADLINE_EXCEEDED)
 
 
+async def test_half_a_message_proves_life(running):
+    """Bytes that arrive slowly are no silence, even if they make no message yet."""
+    monitor, trainer = running
+    source = trainer.stream._stream
+    link = next(iter(monitor.backend._links))
+    for data in (b"\0\0\1\0\0", b"some", b"more"):
+        before = link._received()
+        await source.send_data(data)
+        await monitor.until(lambda before=before: link._received() > before)
+        monitor.pass_time(0)
+        monitor.pass_time(4)
+    assert await state_of(monitor, trainer.session_id) == "SESSION_STATE_RUNNING"
+    monitor.pass_time(2)
+    await assert_ends_with_timeout(trainer)
+
+
+async def assert_ends_with_timeout(trainer):
+    """A warning may come before; then the silence ends the stream."""
+    while (error := await trainer.receive("error")).code == ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
+        pass
+    assert error.code == ErrorCode.ERROR_CODE_CONNECTION_TIMEOUT
+    assert (await trainer.ending()).status is Status.DEADLINE_EXCEEDED
+
+
 async def test_missing_heartbeats_are_a_warning(running, batch):
     """Messages without heartbeats bring a warning, once, and the stream goes on."""
     monitor, trainer = running
@@ -358,6 +384,18 @@ async def test_details_become_part_of_the_registration(running, watch):
     assert [each.name for each in shot.registration.controls] == ["learning_rate"]
     assert list(shot.notes) == ["hello"]
     assert shot.summary.total_epochs == 5
+
+
+async def test_details_beyond_measure_are_dropped(running):
+    """What is known of a run is bounded: the rest is refused with the limit, the status is kept."""
+    monitor, trainer = running
+    details = telemetry_pb2.SessionDetails(hyperparameters={"x": "y" * (2 << 20)})
+    await trainer.status("PAUSED", sequence=2, details=details)
+    error = await trainer.receive("error")
+    assert "the limit is 1048576" in error.message
+    await trainer.settle()
+    assert await state_of(monitor, trainer.session_id) == "SESSION_STATE_PAUSED"
+    assert not monitor.session(trainer.session_id).registration.hyperparameters
 
 
 async def test_registering_again_keeps_what_became_known(running):

@@ -1,7 +1,7 @@
 """History in memory, bounded in bytes for each session; gone when the monitor ends.
 
 Under pressure key frames go first, then scalars collapse to rows of exact minimum, maximum and
-mean; epochs, which are few, never go.
+mean. Epochs and commands, which are few, are kept by the session itself while it is remembered.
 """
 
 from __future__ import annotations
