@@ -172,7 +172,8 @@ class TrainerLink(Outlet):
                 f"nothing was received from {self._peer or 'the training'} for "
                 f"{self._timeout_s:g} s, the limit: register again and open a new stream",
             )
-        if now - self._heartbeat_at > self._timeout_s and not self._warned:
+        others_flow = now - self._heard_at < self._timeout_s / 2
+        if others_flow and not self._warned and now - self._heartbeat_at > self._timeout_s:
             self._warned = True
             return self.error(
                 ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT,
