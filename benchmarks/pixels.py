@@ -39,7 +39,8 @@ def open_run(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_test_id("session-row").first.click()
     page.get_by_test_id("tile-wall").wait_for()
-    page.wait_for_function("window.trainmonStats && window.trainmonStats.painted > 60")
+    while not page.evaluate("window.trainmonStats?.latencies.length > 60"):
+        page.wait_for_timeout(100)
 
 
 def watch(page: Page) -> dict[str, float]:
