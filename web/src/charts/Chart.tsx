@@ -2,7 +2,6 @@
 import "uplot/dist/uPlot.min.css";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { useRun } from "../ui/hooks";
-import { LineIcon } from "../ui/icons";
 import { ChartDriver, type ChartSource } from "./driver";
 
 /** A chart that follows the run, zoomed by dragging, by buttons or by keys. */
@@ -11,26 +10,22 @@ export function Chart(props: {
   source: ChartSource;
   className?: string;
   testId?: string;
-  /** Whether the zoom buttons are shown. */
-  tools?: boolean;
 }) {
   const { source } = props;
   const run = useRun();
   const holder = useRef<HTMLDivElement>(null);
-  const driver = useRef<ChartDriver>(undefined);
   const [readout, setReadout] = useState("");
 
   useEffect(() => {
     if (holder.current === null) return;
     const made = new ChartDriver(holder.current, run, source, setReadout);
-    driver.current = made;
     return () => made.close();
   }, [run, source]);
 
   const onKey = (event: KeyboardEvent) => {
     const step = KEY_STEPS[event.key];
     if (event.key === "Escape" || event.key === "0") run.history.setZoom(undefined);
-    else if (step) driver.current?.adjust(step.factor, step.shift);
+    else if (step) run.history.adjust(step.factor, step.shift);
     else return;
     event.preventDefault();
   };
@@ -49,7 +44,6 @@ export function Chart(props: {
       <output className="chart-readout" aria-live="off">
         {readout}
       </output>
-      {props.tools && <ZoomButtons driver={driver} />}
     </div>
   );
 }
@@ -61,35 +55,3 @@ const KEY_STEPS: Record<string, { factor: number; shift: number }> = {
   ArrowLeft: { factor: 1, shift: -0.2 },
   ArrowRight: { factor: 1, shift: 0.2 },
 };
-
-function ZoomButtons({ driver }: { driver: React.RefObject<ChartDriver | undefined> }) {
-  const run = useRun();
-  return (
-    <div className="chart-tools">
-      <button
-        type="button"
-        className="button icon-only"
-        aria-label="Zoom in"
-        onClick={() => driver.current?.adjust(0.5, 0)}
-      >
-        <LineIcon name="zoomIn" />
-      </button>
-      <button
-        type="button"
-        className="button icon-only"
-        aria-label="Zoom out"
-        onClick={() => driver.current?.adjust(2, 0)}
-      >
-        <LineIcon name="zoomOut" />
-      </button>
-      <button
-        type="button"
-        className="button icon-only"
-        aria-label="Show the whole run"
-        onClick={() => run.history.setZoom(undefined)}
-      >
-        <LineIcon name="whole" />
-      </button>
-    </div>
-  );
-}

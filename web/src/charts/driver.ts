@@ -39,9 +39,9 @@ export class ChartDriver {
     this.instance = new ChartInstance(
       element,
       {
-        onSelect: (from, to) => this.zoomTo(this.axis.toStep(from), this.axis.toStep(to)),
+        onSelect: (from, to) => run.history.zoomTo(this.axis.toStep(from), this.axis.toStep(to)),
         onCursor: (index) => this.read(index),
-        onReset: () => this.run.history.setZoom(undefined),
+        onReset: () => run.history.setZoom(undefined),
       },
       readChartPalette(),
     );
@@ -60,14 +60,6 @@ export class ChartDriver {
     this.instance.setPalette(readChartPalette());
     this.invalidate();
   };
-
-  /** Zoom about the middle (factor below 1: closer), or move by a part of the width. */
-  adjust(factor: number, shift: number): void {
-    const { firstStep, lastStep } = this.range();
-    const middle = (firstStep + lastStep) / 2 + (lastStep - firstStep) * shift;
-    const half = ((lastStep - firstStep) / 2) * factor;
-    this.zoomTo(middle - half, middle + half);
-  }
 
   close(): void {
     clearInterval(this.timer);
@@ -113,7 +105,7 @@ export class ChartDriver {
     const { run } = this;
     const view = run.view.get();
     this.axis = this.chooseAxis();
-    const range = this.range();
+    const range = this.run.history.range();
     const buckets = Math.max(60, Math.min(1_500, this.element.clientWidth));
     const data = this.source.data(this.axis, range, buckets);
     const times = run.metrics.newest(LOSS)?.columns;
@@ -146,11 +138,6 @@ export class ChartDriver {
     return timeAxis(this.run.metrics.newest(LOSS)?.columns, view.summary?.startedMs ?? 0);
   }
 
-  private range(): { firstStep: number; lastStep: number } {
-    const zoom = this.run.history.zoom.get();
-    return zoom ?? { firstStep: 0, lastStep: Math.max(1, this.run.metrics.lastStep()) };
-  }
-
   private xRange(
     range: { firstStep: number; lastStep: number },
     data: ChartData,
@@ -169,14 +156,6 @@ export class ChartDriver {
     const columns = this.run.metrics.newest(LOSS)?.columns;
     if (columns === undefined || columns.length === 0) return otherwise;
     return this.axis.toX(columns.steps[0] ?? 0, columns.times[0] ?? 0);
-  }
-
-  private zoomTo(from: number, to: number): void {
-    const end = Math.max(1, this.run.metrics.lastStep());
-    const firstStep = Math.max(0, Math.round(Math.min(from, to)));
-    const lastStep = Math.min(end, Math.round(Math.max(from, to)));
-    if (firstStep <= 0 && lastStep >= end) this.run.history.setZoom(undefined);
-    else if (lastStep - firstStep >= 2) this.run.history.setZoom({ firstStep, lastStep });
   }
 
   private read(index: number | undefined): void {

@@ -91,7 +91,7 @@ export class ChartInstance {
         x: { time: false, range: () => this.state?.range ?? [0, 1] },
         y: { distr: state.logarithmic ? 3 : 1, log: 10, range: yRange(state.logarithmic) },
       },
-      axes: [xAxis(state.kind, palette), yAxis(palette)],
+      axes: [xAxis(state.kind, palette), yAxis(palette, state.logarithmic)],
       series: [{}, ...state.data.lines.map((line) => seriesOf(line, palette, hasSmooth))],
       bands: bandsOf(state.data.lines, palette),
       hooks: {
@@ -126,8 +126,8 @@ export class ChartInstance {
     context.beginPath();
     context.rect(bbox.left, 0, bbox.width, bbox.top + bbox.height);
     context.clip();
-    for (const marker of state.markers) {
-      drawFlag(context, plot.valToPos(marker.x, "x", true), bbox, marker, palette, scale);
+    for (const flag of groupFlags(state.markers, (x) => plot.valToPos(x, "x", true), 15 * scale)) {
+      drawFlag(context, bbox, flag, palette, scale);
     }
     context.strokeStyle = palette.bad;
     context.lineWidth = 1.5 * scale;
@@ -210,40 +210,78 @@ function xAxis(kind: AxisKind, palette: ChartPalette): uPlot.Axis {
   };
 }
 
-function yAxis(palette: ChartPalette): uPlot.Axis {
+function yAxis(palette: ChartPalette, logarithmic: boolean): uPlot.Axis {
   return {
     ...baseAxis(palette),
     size: 58,
     gap: 6,
-    values: (_plot, splits) => splits.map((value) => (value === null ? "" : formatSetting(value))),
+    values: (_plot, splits) => splits.map((value) => yWords(value, logarithmic)),
   };
+}
+
+/** Along a logarithmic axis only 1, 2 and 5 of each decade are named. */
+function yWords(value: number | null, logarithmic: boolean): string {
+  if (value === null || (logarithmic && !/^[125]\.?0*e/.test(value.toExponential(6)))) return "";
+  return formatSetting(value);
+}
+
+interface Flag {
+  /** Where its lines are, in canvas pixels; the first carries the letters. */
+  places: number[];
+  letters: string;
+}
+
+/** Markers too near each other to read share a flag. */
+function groupFlags(
+  markers: PlacedMarker[],
+  placeOf: (x: number) => number,
+  nearest: number,
+): Flag[] {
+  const flags: Flag[] = [];
+  const sorted = [...markers].sort((a, b) => a.x - b.x);
+  for (const marker of sorted) {
+    const place = placeOf(marker.x);
+    const letter = marker.kind === undefined ? "?" : MARKER_LETTER[marker.kind];
+    const last = flags[flags.length - 1];
+    const end = last?.places[last.places.length - 1];
+    if (last === undefined || end === undefined || place - end > nearest) {
+      flags.push({ places: [place], letters: letter });
+    } else {
+      last.places.push(place);
+      last.letters =
+        last.letters.length < 3 ? last.letters + letter : `${last.letters.slice(0, 2)}…`;
+    }
+  }
+  return flags;
 }
 
 function drawFlag(
   context: CanvasRenderingContext2D,
-  x: number,
   box: uPlot.BBox,
-  marker: PlacedMarker,
+  { places, letters }: Flag,
   palette: ChartPalette,
   scale: number,
 ): void {
   context.strokeStyle = palette.marker;
   context.lineWidth = scale;
   context.setLineDash([3 * scale, 3 * scale]);
-  context.beginPath();
-  context.moveTo(x, box.top);
-  context.lineTo(x, box.top + box.height);
-  context.stroke();
+  for (const x of places) {
+    context.beginPath();
+    context.moveTo(x, box.top);
+    context.lineTo(x, box.top + box.height);
+    context.stroke();
+  }
   context.setLineDash([]);
-  const size = 13 * scale;
+  const height = 13 * scale;
+  const width = (6 + letters.length * 7) * scale;
+  const left = Math.min((places[0] ?? 0) - 6.5 * scale, box.left + box.width - width);
   context.fillStyle = palette.marker;
-  context.fillRect(x - size / 2, box.top - 2 * scale, size, size);
+  context.fillRect(left, box.top - 2 * scale, width, height);
   context.fillStyle = palette.panel;
   context.font = `700 ${9.5 * scale}px ${palette.font}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  const letter = marker.kind === undefined ? "?" : MARKER_LETTER[marker.kind];
-  context.fillText(letter, x, box.top - 2 * scale + size / 2 + 0.5 * scale);
+  context.fillText(letters, left + width / 2, box.top - 2 * scale + height / 2 + 0.5 * scale);
 }
 
 function drawCross(context: CanvasRenderingContext2D, x: number, y: number, arm: number): void {

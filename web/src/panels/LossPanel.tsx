@@ -7,6 +7,7 @@ import type { AxisKind } from "../store/axis";
 import { LOSS } from "../store/metrics";
 import { usePreferences, useRun, useStore } from "../ui/hooks";
 import { Nothing, Panel, Toggle } from "../ui/parts";
+import { ZoomButtons } from "./ZoomButtons";
 
 /** The loss of every batch: its band of extremes, its smoothed line, and what was commanded. */
 export function LossPanel() {
@@ -25,7 +26,7 @@ export function LossPanel() {
   const empty = history !== "loading" && run.metrics.newest(LOSS) === undefined;
   return (
     <Panel title="Loss per batch" className="loss-panel" aside={<LossTools />}>
-      <Chart label="Loss per batch" source={source} testId="loss-chart" tools />
+      <Chart label="Loss per batch" source={source} testId="loss-chart" />
       {empty && <Nothing>No loss has been measured yet.</Nothing>}
     </Panel>
   );
@@ -41,6 +42,7 @@ function LossTools() {
   const { axis, logarithmic, smoothing } = usePreferences();
   return (
     <div className="tools">
+      <ZoomButtons />
       <label className="rate" title="How much of the past the smoothed line keeps">
         <span>Smooth</span>
         <input

@@ -9,7 +9,7 @@ import { WallTools } from "./WallTools";
 /** The newest samples with what the model says of them: painted, not rendered. */
 export function TileWall() {
   const run = useRun();
-  const { slots, frame } = useStore(run.wallView);
+  const { slots, frame, samples } = useStore(run.wallView);
   const frozen = useStore(run.frozen);
   const [enlarged, setEnlarged] = useState<Sample>();
   const [pointed, setPointed] = useState<number>();
@@ -29,7 +29,7 @@ export function TileWall() {
         {sample && pointed !== undefined && (
           <TileCard sample={sample} index={pointed} names={names} />
         )}
-        <WallNotice slots={slots} />
+        <WallNotice empty={!slots.some(Boolean)} samples={samples} />
       </div>
       {enlarged && (
         <TileDialog sample={enlarged} names={names} onClose={() => setEnlarged(undefined)} />
@@ -155,13 +155,11 @@ function labelOf(slot: Slot, index: number, names: string[]): string {
 }
 
 /** Words over a wall that has nothing to show. */
-function WallNotice({ slots }: { slots: Slot[] }) {
-  const run = useRun();
+function WallNotice({ empty, samples }: { empty: boolean; samples: number }) {
   const { registration, summary } = useView();
-  const { newPerSecond } = useStore(run.gauges);
-  if (slots.some(Boolean) || registration === undefined) return null;
+  if (!empty || registration === undefined) return null;
   const words =
-    newPerSecond > 0
+    samples > 0
       ? "No wrong prediction yet."
       : summary?.globalStep === undefined
         ? "The first batch has not ended yet."

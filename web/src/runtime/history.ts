@@ -51,6 +51,29 @@ export class History {
     this.settling = setTimeout(() => void this.fetchDetail(range), SETTLE_MS);
   }
 
+  /** The range on the charts: what is zoomed into, else the whole run. */
+  range(): StepRange {
+    const lastStep = Math.max(1, this.metrics.lastStep());
+    return this.zoom.get() ?? { firstStep: 0, lastStep };
+  }
+
+  /** Zoom about the middle (factor below 1: closer), or move by a part of the width. */
+  adjust(factor: number, shift: number): void {
+    const { firstStep, lastStep } = this.range();
+    const middle = (firstStep + lastStep) / 2 + (lastStep - firstStep) * shift;
+    const half = ((lastStep - firstStep) / 2) * factor;
+    this.zoomTo(middle - half, middle + half);
+  }
+
+  /** Zoom into steps given in any order, kept within the run; a range of all of it is no zoom. */
+  zoomTo(from: number, to: number): void {
+    const end = Math.max(1, this.metrics.lastStep());
+    const firstStep = Math.max(0, Math.round(Math.min(from, to)));
+    const lastStep = Math.min(end, Math.round(Math.max(from, to)));
+    if (firstStep <= 0 && lastStep >= end) this.setZoom(undefined);
+    else if (lastStep - firstStep >= 2) this.setZoom({ firstStep, lastStep });
+  }
+
   close(): void {
     this.generation += 1;
     clearTimeout(this.settling);

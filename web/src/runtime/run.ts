@@ -27,7 +27,7 @@ export class Run {
   readonly view = new Store<SessionView>(emptySession);
   readonly link = new Store<Link>({ state: "connecting" }, 0);
   readonly gauges = new Store<Gauges>(IDLE, 0);
-  readonly wallView = new Store<WallView>({ slots: [], frame: 0 }, 0);
+  readonly wallView = new Store<WallView>({ slots: [], frame: 0, samples: 0 }, 0);
   readonly frozen = new Store<boolean>(false, 0);
   readonly metrics = new Metrics();
   readonly player: Player;

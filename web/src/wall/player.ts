@@ -24,6 +24,8 @@ export interface WallView {
   slots: Slot[];
   /** Pictures painted so far. */
   frame: number;
+  /** Samples in the newest batch; 0 where a run sends none. */
+  samples: number;
 }
 
 /**
@@ -44,7 +46,7 @@ export class Player {
   private owesAck = false;
   private scheduled = 0;
   private dirty = false;
-  private shown: WallView = { slots: [], frame: 0 };
+  private shown: WallView = { slots: [], frame: 0, samples: 0 };
   private readonly painted = new MessageChannel();
   private lastPainted: Decoded | undefined;
   private generation = 0;
@@ -147,7 +149,9 @@ export class Player {
 
   private show(decoded: Decoded): void {
     for (const [key, art] of decoded.art) this.art.set(key, art);
-    this.wall.take(samplesOf(decoded.batch));
+    const samples = samplesOf(decoded.batch);
+    this.wall.take(samples);
+    this.shown = { ...this.shown, samples: samples.length };
     this.releaseUnheld();
     this.payAck();
   }
@@ -170,7 +174,7 @@ export class Player {
   private paint(): void {
     this.dirty = false;
     const slots = this.wall.slots(this.arrangement);
-    this.shown = { slots, frame: this.shown.frame };
+    this.shown = { ...this.shown, slots };
     const { canvas, context } = this;
     if (!canvas || !context) return;
     const scale = fitToScreen(canvas);

@@ -31,7 +31,7 @@ export function drawText(
   data: TextData,
   palette: Palette,
 ): void {
-  const size = Math.max(9, Math.min(13, box.width / 12));
+  const size = Math.max(9, Math.min(15, box.width / 10.5));
   const lineHeight = Math.round(size * 1.4);
   const pad = 6;
   context.font = `${size}px ${palette.font}`;

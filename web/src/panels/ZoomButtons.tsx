@@ -1,0 +1,37 @@
+import { useRun, useStore } from "../ui/hooks";
+import { LineIcon, type LineName } from "../ui/icons";
+
+/** Zooms every chart of the run at once. */
+export function ZoomButtons() {
+  const { history } = useRun();
+  const zoomed = useStore(history.zoom) !== undefined;
+  return (
+    <div className="zoom-buttons">
+      <ZoomButton icon="zoomIn" label="Zoom in" onPress={() => history.adjust(0.5, 0)} />
+      <ZoomButton icon="zoomOut" label="Zoom out" onPress={() => history.adjust(2, 0)} />
+      <button
+        type="button"
+        className="button small"
+        disabled={!zoomed}
+        title="Show the whole run (0)"
+        onClick={() => history.setZoom(undefined)}
+      >
+        Whole run
+      </button>
+    </div>
+  );
+}
+
+function ZoomButton(props: { icon: LineName; label: string; onPress: () => void }) {
+  return (
+    <button
+      type="button"
+      className="button icon-only"
+      aria-label={props.label}
+      title={props.label}
+      onClick={props.onPress}
+    >
+      <LineIcon name={props.icon} />
+    </button>
+  );
+}
