@@ -48,6 +48,7 @@ class Encoder:
         self._waiting: deque[Frame] = deque()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="trainmon-encoder")
         self._task: asyncio.Task[None] | None = None
+        self._told_outside = False
         self.quality = 85
         self.max_bytes = 4 << 20
         self.labels: tuple[str, ...] = ()
@@ -113,8 +114,9 @@ class Encoder:
         for problem in frame.problems:
             self._losses.add("picture", "invalid_part")
             self._note(f"not shown: {problem}")
-        if frame.labels.outside is not None:
+        if frame.labels.outside is not None and not self._told_outside:
+            self._told_outside = True
             self._note(
                 f"class index {frame.labels.outside} lies outside the {len(self.labels)} class "
-                "names given to start_session; it is shown without a name"
+                "names that were given; it is shown without a name (said once)"
             )

@@ -386,6 +386,7 @@ class Link:
     def _hear(self, error: ErrorResponse) -> None:
         if error.code in _FINAL:
             self.ended = error
-        elif error.code != ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
+            raise StreamTerminatedError(error.message)
+        if error.code != ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
             name = ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
             self._handler.warned(name, f"the monitor says {name}: {error.message}")

@@ -28,6 +28,8 @@ MIN_EDGE = 32
 PNG_EDGE = 64
 #: Rounding in the user's own arithmetic may leave 0 to 1 by so much.
 _SLACK = 1e-3
+#: Tiles with a lesser range of values are even: to stretch them would overflow.
+_LEAST_SPAN = 1e-30
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -50,7 +52,7 @@ def normalize_layout(images: Array, *, channels_first: bool) -> Array:
 
 
 def to_bytes(images: Array, normalization: Mapping[str, Sequence[float]] | None = None) -> Array:
-    """Return pictures (N, H, W, channels) of any type as unsigned bytes.
+    """Return pictures (N, H, W, channels) of any type as unsigned bytes, always copied.
 
     Args:
         images: Real numbers or truth values.
@@ -59,60 +61,70 @@ def to_bytes(images: Array, normalization: Mapping[str, Sequence[float]] | None 
     Raises:
         ValueError: Numbers of a kind that no picture has.
     """
-    pixels: Array
+    found = np.empty(images.shape, np.uint8)
     if images.dtype == np.uint8:  # raw, whatever is done to them before the model sees them
-        pixels = images.copy()  # the slot is given back before this is encoded
-        return pixels
+        found[:] = images
+        return found
     if images.dtype == np.bool_:
-        pixels = images.astype(np.uint8) * np.uint8(255)
-        return pixels
+        np.multiply(images, np.uint8(255), out=found)
+        return found
     if images.dtype.kind not in "iuf":
         raise ValueError(f"images of type {images.dtype}; expected whole or real numbers")
-    pixels = images.astype(np.float32)
-    finite = np.isfinite(pixels)
-    if not finite.all():
-        pixels = _without_holes(pixels, finite)
-    if normalization:
-        return _clip(_undo(pixels, normalization) * 255)
-    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+    exact = np.result_type(images.dtype, np.float32)
+    scales = [_undoing(normalization, images.shape[-1])] * len(images) if normalization else None
+    for tile, scale, target in zip(images, scales or _guess(images), found, strict=True):
+        # Tile by tile, so that what each pass works on is still in the processor's cache.
+        target[:] = _scaled(tile.astype(exact), *scale)
+    return found
+
+
+_Scale = tuple[Any, Any]
+"""What is subtracted from each value, and what the difference is multiplied by."""
+
+
+def _undoing(normalization: Mapping[str, Sequence[float]], channels: int) -> _Scale:
+    mean, std = (np.resize(np.asarray(normalization[key]), channels) for key in ("mean", "std"))
+    return -mean / std, std * 255
+
+
+def _guess(images: Array) -> list[_Scale]:
+    """Guess how the values of each tile stand for brightness; the rule is the module's."""
+    ranges = [_range(tile) for tile in images]
+    low = min((low for low, _ in ranges), default=0.0)
+    high = max((high for _, high in ranges), default=0.0)
     if low >= -_SLACK and high <= 1 + _SLACK:
-        return _clip(pixels * 255)
+        return [(0, 255)] * len(ranges)
     if low >= 0 and 127 < high <= 255:
-        return _clip(pixels)
-    return _stretch(pixels)
+        return [(0, 1)] * len(ranges)
+    return [_stretching(*each) for each in ranges]
 
 
-def _without_holes(pixels: Array, finite: Array) -> Array:
-    """Replace NaN by 0 and infinities by the greatest and least finite value."""
-    high = pixels.max(initial=-np.inf, where=finite)
-    low = pixels.min(initial=np.inf, where=finite)
-    if low > high:
-        low = high = np.float32(0)
-    filled: Array = np.nan_to_num(pixels, copy=False, nan=0.0, posinf=high, neginf=low)
-    return filled
+def _range(tile: Array) -> tuple[float, float]:
+    """Return the least and greatest finite value; 0 where there is none."""
+    low, high = float(tile.min()), float(tile.max())
+    if not np.isfinite((low, high)).all():
+        finite = tile[np.isfinite(tile)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return low, high
 
 
-def _undo(pixels: Array, normalization: Mapping[str, Sequence[float]]) -> Array:
-    channels = pixels.shape[-1]
-    mean, std = (
-        np.resize(np.asarray(normalization[key], np.float32), channels) for key in ("mean", "std")
-    )
-    undone: Array = pixels * std + mean
-    return undone
+def _stretching(low: float, high: float) -> _Scale:
+    """Stretch a tile from its least to its greatest value; an even one becomes black."""
+    span = high - low
+    return (low, 255 / span) if span > _LEAST_SPAN else (low, 0)
 
 
-def _clip(pixels: Array) -> Array:
-    rounded: Array = (np.clip(pixels, 0, 255) + np.float32(0.5)).astype(np.uint8)
-    return rounded
-
-
-def _stretch(pixels: Array) -> Array:
-    """Stretch each tile from its least to its greatest value; an even one becomes black."""
-    low = pixels.min(axis=(1, 2, 3), keepdims=True)
-    high = pixels.max(axis=(1, 2, 3), keepdims=True)
-    # Halves first: the difference of the two greatest floats would overflow.
-    span = high / 2 - low / 2
-    return _clip((pixels / 2 - low / 2) / np.where(span > 0, span, 1) * 255)
+def _scaled(values: Array, shift: Any, factor: Any) -> Array:
+    """Return values, which are overwritten, as brightness from 0 to 255.5."""
+    with np.errstate(all="ignore"):  # infinities and NaN are shown, not warned of
+        if np.any(shift):
+            values -= np.asarray(shift, values.dtype)
+        values *= np.asarray(factor, values.dtype)
+        values += values.dtype.type(0.5)  # to round, not to cut
+        np.clip(values, 0, 255.5, out=values)
+    if np.isnan(values.sum()):
+        values[np.isnan(values)] = 0
+    return values
 
 
 def reduce_tile(image: Image.Image, tile_size: int) -> Image.Image:
