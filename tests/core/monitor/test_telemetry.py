@@ -255,14 +255,24 @@ async def assert_ends_with_timeout(trainer):
     assert (await trainer.ending()).status is Status.DEADLINE_EXCEEDED
 
 
+async def test_silence_is_not_called_missing_heartbeats(running):
+    """Where nothing at all arrives there is no warning first, whenever the monitor looks."""
+    monitor, trainer = running
+    for _ in range(8):
+        monitor.pass_time(0.7)
+    await assert_ends(trainer, "ERROR_CODE_CONNECTION_TIMEOUT", Status.DEADLINE_EXCEEDED)
+
+
 async def test_missing_heartbeats_are_a_warning(running, batch):
     """Messages without heartbeats bring a warning, once, and the stream goes on."""
     monitor, trainer = running
-    monitor.pass_time(3)
-    await trainer.send(batch_data=batch(1))
-    await trainer.receive("acknowledgment")
+    for step in range(2):
+        monitor.pass_time(2.4)
+        await trainer.send(batch_data=batch(step))
+        await trainer.receive("acknowledgment")
+        monitor.pass_time(0)
+    monitor.pass_time(2.4)
     monitor.pass_time(0)
-    monitor.pass_time(3)
     error = await trainer.receive("error")
     assert ErrorCode.Name(error.code) == "ERROR_CODE_HEARTBEAT_TIMEOUT"
     await trainer.settle()
