@@ -15,6 +15,8 @@ const DRAW_EVERY_MS = 100;
 export interface ChartSource {
   data(axis: AxisMap, range: { firstStep: number; lastStep: number }, buckets: number): ChartData;
   logarithmic(): boolean;
+  /** A step was clicked. */
+  pick?(step: number): void;
 }
 
 /** Draws one chart: at most ten times a second, on a screen refresh, and only while it is seen. */
@@ -41,6 +43,7 @@ export class ChartDriver {
       {
         onSelect: (from, to) => run.history.zoomTo(this.axis.toStep(from), this.axis.toStep(to)),
         onCursor: (index) => this.read(index),
+        onPick: (x) => source.pick?.(Math.max(0, Math.round(this.axis.toStep(x)))),
         onReset: () => run.history.setZoom(undefined),
       },
       readChartPalette(),

@@ -5,6 +5,8 @@ import { formatCount, formatSetting, formatSpan } from "../store/format";
 import { type ChartData, type Line, positiveOnly } from "./data";
 import { type ChartPalette, faded, hueOf, MARKER_LETTER, strokeOf } from "./look";
 
+const DOUBLE_CLICK_MS = 250;
+
 /** A marker with its place on the x axis. */
 export interface PlacedMarker extends Marker {
   x: number;
@@ -27,6 +29,8 @@ export interface ChartCallbacks {
   onCursor(index: number | undefined): void;
   /** The whole run is asked for. */
   onReset(): void;
+  /** A point of x was clicked. */
+  onPick(x: number): void;
 }
 
 /** A uPlot that is rebuilt only when its lines, scale or theme change, else given new data. */
@@ -34,6 +38,7 @@ export class ChartInstance {
   private plot: uPlot | undefined;
   private shape = "";
   private state: ChartState | undefined;
+  private picking: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly element: HTMLElement,
@@ -60,6 +65,7 @@ export class ChartInstance {
   }
 
   destroy(): void {
+    clearTimeout(this.picking);
     this.plot?.destroy();
     this.plot = undefined;
   }
@@ -95,6 +101,7 @@ export class ChartInstance {
       series: [{}, ...state.data.lines.map((line) => seriesOf(line, palette, hasSmooth))],
       bands: bandsOf(state.data.lines, palette),
       hooks: {
+        ready: [(plot) => plot.over.addEventListener("click", () => this.pick(plot))],
         setSelect: [(plot) => this.select(plot)],
         setCursor: [(plot) => this.callbacks.onCursor(plot.cursor.idx ?? undefined)],
         draw: [(plot) => this.drawMarks(plot)],
@@ -103,6 +110,7 @@ export class ChartInstance {
   }
 
   private reset(): null {
+    clearTimeout(this.picking);
     this.callbacks.onReset();
     return null;
   }
@@ -114,6 +122,15 @@ export class ChartInstance {
     const to = plot.posToVal(left + width, "x");
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     this.callbacks.onSelect(from, to);
+  }
+
+  /** A click picks a step, unless a second one follows: two show the whole run. */
+  private pick(plot: uPlot): void {
+    clearTimeout(this.picking);
+    const left = plot.cursor.left ?? -1;
+    if (left < 0) return;
+    const x = plot.posToVal(left, "x");
+    this.picking = setTimeout(() => this.callbacks.onPick(x), DOUBLE_CLICK_MS);
   }
 
   /** Commands as flags, and values that are not finite as crosses along the axis. */

@@ -1,18 +1,21 @@
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { Chart } from "../charts/Chart";
 import { seriesData } from "../charts/data";
 import type { ChartSource } from "../charts/driver";
+import type { HistoryState } from "../runtime/history";
 import { preferences, setPreferences } from "../runtime/preferences";
 import type { AxisKind } from "../store/axis";
 import { LOSS } from "../store/metrics";
 import { usePreferences, useRun, useStore } from "../ui/hooks";
 import { Nothing, Panel, Toggle } from "../ui/parts";
+import { KeyFrameDialog } from "./KeyFrameDialog";
 import { ZoomButtons } from "./ZoomButtons";
 
 /** The loss of every batch: its band of extremes, its smoothed line, and what was commanded. */
 export function LossPanel() {
   const run = useRun();
   const history = useStore(run.history.state);
+  const [looking, setLooking] = useState<number>();
   const source = useMemo<ChartSource>(
     () => ({
       data: (axis, range, buckets) => {
@@ -20,17 +23,33 @@ export function LossPanel() {
         return seriesData(run.metrics, LOSS, { ...range, axis, buckets, smoothing, hue: 0 });
       },
       logarithmic: () => preferences.get().logarithmic,
+      pick: setLooking,
     }),
     [run],
   );
-  const empty = history !== "loading" && run.metrics.newest(LOSS) === undefined;
+  const known = run.metrics.newest(LOSS) !== undefined;
   return (
-    <Panel title="Loss per batch" className="loss-panel" aside={<LossTools />}>
+    <Panel
+      title="Loss per batch"
+      className="loss-panel"
+      aside={<LossTools onLookBack={() => setLooking(run.history.range().lastStep)} />}
+    >
       <Chart label="Loss per batch" source={source} testId="loss-chart" />
-      {empty && <Nothing>No loss has been measured yet.</Nothing>}
+      {!known && <Nothing>{EMPTY_WORDS[history]}</Nothing>}
+      {known && history === "failed" && <Nothing>{EMPTY_WORDS.failed}</Nothing>}
+      {looking !== undefined && (
+        <KeyFrameDialog step={looking} onClose={() => setLooking(undefined)} />
+      )}
     </Panel>
   );
 }
+
+const EMPTY_WORDS: Record<HistoryState, string> = {
+  loading: "Fetching what was measured so far…",
+  ready: "No loss has been measured yet.",
+  failed:
+    "What was measured before could not be fetched; the page asks again when its link is back.",
+};
 
 const AXES: { kind: AxisKind; word: string }[] = [
   { kind: "step", word: "Step" },
@@ -38,11 +57,20 @@ const AXES: { kind: AxisKind; word: string }[] = [
   { kind: "time", word: "Time" },
 ];
 
-function LossTools() {
+function LossTools({ onLookBack }: { onLookBack: () => void }) {
   const { axis, logarithmic, smoothing } = usePreferences();
   return (
     <div className="tools">
       <ZoomButtons />
+      <button
+        type="button"
+        className="button small"
+        title="The samples kept near a step; clicking the curve asks for that one"
+        data-testid="look-back"
+        onClick={onLookBack}
+      >
+        Look back
+      </button>
       <label className="rate" title="How much of the past the smoothed line keeps">
         <span>Smooth</span>
         <input

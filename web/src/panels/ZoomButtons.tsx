@@ -9,15 +9,16 @@ export function ZoomButtons() {
     <div className="zoom-buttons">
       <ZoomButton icon="zoomIn" label="Zoom in" onPress={() => history.adjust(0.5, 0)} />
       <ZoomButton icon="zoomOut" label="Zoom out" onPress={() => history.adjust(2, 0)} />
-      <button
-        type="button"
-        className="button small"
-        disabled={!zoomed}
-        title="Show the whole run (0)"
-        onClick={() => history.setZoom(undefined)}
-      >
-        Whole run
-      </button>
+      {zoomed && (
+        <button
+          type="button"
+          className="button small"
+          title="Show the whole run (0)"
+          onClick={() => history.setZoom(undefined)}
+        >
+          Whole run
+        </button>
+      )}
     </div>
   );
 }

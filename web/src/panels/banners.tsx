@@ -22,8 +22,8 @@ export function NanBanner() {
           : `The loss was ${formatValue(trouble.value)}, and is finite again.`}
       </strong>
       <span className="banner-detail">
-        First at step {formatCount(trouble.firstStep)}; {formatCount(trouble.count)}{" "}
-        {trouble.count === 1 ? "value" : "values"} so far.
+        First at step {formatCount(trouble.firstStep)}, last at step {formatCount(trouble.lastStep)}
+        .
       </span>
       <button type="button" className="button small" onClick={() => setSeen(trouble.lastStep)}>
         Dismiss

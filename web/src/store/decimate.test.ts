@@ -69,6 +69,7 @@ describe("decimate", () => {
       100,
     );
     expect(drawn.mean).toEqual([0, 1, null, 3]);
+    expect(drawn.smooth[2]).toBeNull();
     expect(drawn.broken).toEqual([2]);
   });
 

@@ -85,7 +85,7 @@ function addBucket(
   if (sum.broken) out.broken.push(x);
   out.x.push(x);
   out.mean.push(finiteOrNull(sum.total / sum.weight));
-  out.smooth.push(finiteOrNull(smoothed[to - 1]));
+  out.smooth.push(sum.weight > 0 ? finiteOrNull(smoothed[to - 1]) : null);
   out.minimum.push(finiteOrNull(sum.minimum));
   out.maximum.push(finiteOrNull(sum.maximum));
 }

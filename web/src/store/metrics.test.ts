@@ -33,7 +33,6 @@ describe("Metrics", () => {
     expect(metrics.notFinite).toEqual({
       firstStep: 2,
       lastStep: 3,
-      count: 2,
       value: Number.POSITIVE_INFINITY,
     });
   });

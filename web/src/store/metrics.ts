@@ -25,7 +25,6 @@ export interface Detail {
 export interface NotFinite {
   firstStep: number;
   lastStep: number;
-  count: number;
   /** The newest such value. */
   value: number;
 }
@@ -157,11 +156,11 @@ export class Metrics {
       if (Number.isFinite(value)) continue;
       const known = this.notFinite;
       if (known === undefined) {
-        this.notFinite = { firstStep: step, lastStep: step, count: 1, value };
+        this.notFinite = { firstStep: step, lastStep: step, value };
       } else if (step > known.lastStep) {
-        this.notFinite = { ...known, lastStep: step, count: known.count + 1, value };
+        this.notFinite = { ...known, lastStep: step, value };
       } else if (step < known.firstStep) {
-        this.notFinite = { ...known, firstStep: step, count: known.count + 1 };
+        this.notFinite = { ...known, firstStep: step };
       }
     }
   }
