@@ -37,9 +37,9 @@ DOOMED = """
 import sys, time
 import numpy, trainmon
 session = trainmon.start_session("doomed")
-for step in range(200):
-    session.batch_end(loss=float(step))
-session.batch_end(loss=-1.0, images=numpy.zeros((16, 8, 8), numpy.uint8))
+images = numpy.zeros((16, 8, 8), numpy.uint8)
+for step in range(201):
+    session.batch_end(loss=float(step), images=images)
 print(session.relay_pid, flush=True)
 sys.stdin.read()
 """
@@ -125,8 +125,8 @@ async def test_a_training_that_is_killed_shows_as_died_with_all_it_told(
     assert f"(pid {training.pid}) died without saying goodbye" in session.status_message
     await gone(relay)
     assert session.global_step == 200
-    assert await viewer.losses(session.session_id) == [*map(float, range(200)), -1.0]
-    assert (await viewer.key_frame(session.session_id, 200)).global_step == 200
+    assert await viewer.losses(session.session_id) == [*map(float, range(201))]
+    assert len((await viewer.key_frame(session.session_id, 200)).images) == 16
 
 
 async def test_a_whole_run_is_seen_steered_and_ended(viewer, eventually):
