@@ -34,6 +34,7 @@ from trainmon_gateway.frames import (
 )
 from trainmon_gateway.http import Event, Receive, Scope, Send, header
 from trainmon_gateway.security import GRPC_HEADERS
+from trainmon_gateway.tasks import within
 
 __all__ = ["CallContext", "GrpcWebServer", "StreamHandler", "UnaryHandler", "handlers_of"]
 
@@ -150,7 +151,7 @@ class GrpcWebServer(grpcASGI):  # type: ignore[misc]  # sonora has no types
         granted = context.time_remaining()
         timeout = BODY_TIMEOUT_S if granted is None else min(granted, BODY_TIMEOUT_S)
         try:
-            return await asyncio.wait_for(_read_body(receive, parser), timeout)
+            return await within(timeout, _read_body(receive, parser))
         except asyncio.TimeoutError:
             raise CallError(
                 Status.DEADLINE_EXCEEDED, f"the request did not arrive within {timeout:g} s"

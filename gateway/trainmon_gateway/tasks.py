@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Tasks"]
+__all__ = ["Tasks", "within"]
+
+_Result = TypeVar("_Result")
+
+#: A task that let a cancellation pass is cancelled again after this many seconds.
+_AGAIN_S = 0.5
 
 
 class Tasks:
@@ -28,4 +33,26 @@ class Tasks:
             running = set(self._running)
             for task in running:
                 task.cancel()
-            await asyncio.wait(running)
+            # A library may turn a cancellation into another error, and the task go on with that.
+            await asyncio.wait(running, timeout=_AGAIN_S)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return what work returns, within so many seconds.
+
+    Unlike ``asyncio.wait_for`` before Python 3.12 it never swallows a cancellation that comes at
+    the very moment the work ends.
+
+    Raises:
+        asyncio.TimeoutError: The time has passed; the work was cancelled.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})

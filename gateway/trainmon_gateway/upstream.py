@@ -23,6 +23,7 @@ from grpclib.protocol import H2Protocol
 from h2.settings import SettingCodes
 
 from trainmon_gateway.errors import CallError
+from trainmon_gateway.tasks import Tasks, within
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,7 +103,7 @@ class _Channel(Channel):
     async def connect(self) -> _Protocol:
         """Open the connection; raises OSError where nobody answers in time."""
         try:
-            protocol = await asyncio.wait_for(self.__connect__(), CONNECT_TIMEOUT_S)
+            protocol = await within(CONNECT_TIMEOUT_S, self.__connect__())
         except asyncio.TimeoutError:
             raise OSError(f"no answer within {CONNECT_TIMEOUT_S:g} s") from None
         return cast("_Protocol", protocol)
@@ -130,18 +131,16 @@ class Upstream:
         self._unary: _Channel | None = None
         self._down_because = "not connected yet"
         self._told_down = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._random = random.Random()  # noqa: S311 - spreads attempts, keeps no secret
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._keeper = asyncio.create_task(self._keep_connected(), name="trainmon-upstream")
+        self._tasks.start(self._keep_connected(), "trainmon-upstream")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        await self._tasks.close()
 
     @property
     def is_up(self) -> bool:
