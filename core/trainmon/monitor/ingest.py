@@ -167,6 +167,7 @@ class Ingest:
         def show() -> None:
             if session.is_first_rank(producer):
                 session.epochs.add(epoch)
+                session.progress.epoch_ended(epoch, session.registration.batches_per_epoch)
                 session.hub.publish(EventField.EPOCH_DATA, epoch.SerializeToString())
 
         return Record(producer.id, _sequence(request), epoch=epoch), show

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainmon.v1.telemetry_pb2 import BatchData, MetricData, PerformanceData
+from trainmon.v1.telemetry_pb2 import BatchData, EpochData, MetricData, PerformanceData
 
 __all__ = ["LOSS_SERIES", "Progress"]
 
@@ -34,6 +34,12 @@ class Progress:
             return
         if self._advance(self.attempt, data.global_step):
             self.epoch, self.batch_index = data.epoch, data.batch_index
+
+    def epoch_ended(self, epoch: EpochData, batches_per_epoch: int) -> None:
+        """An epoch ended, perhaps one of which no batch was told; 0 batches: unknown."""
+        if epoch.epoch > self.epoch or (epoch.epoch == self.epoch and batches_per_epoch):
+            self.epoch = epoch.epoch
+            self.batch_index = max(batches_per_epoch - 1, 0)
 
     def metrics(self, data: MetricData) -> None:
         """Scalars."""

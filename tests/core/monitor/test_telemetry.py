@@ -338,6 +338,16 @@ async def test_a_legacy_trainer_gives_a_loss_curve(monitor, open_trainer, batch)
     assert frame.batch_data.global_step == 0
 
 
+async def test_the_end_of_an_epoch_is_progress(monitor, open_trainer):
+    """An epoch of which no picture came is still where the run is."""
+    answer = await monitor.register(run_key="a", producer_id="p", batches_per_epoch=100)
+    trainer = await open_trainer(monitor, answer.session_id, "p")
+    await trainer.send(1, epoch_data=telemetry_pb2.EpochData(epoch=4))
+    await trainer.settle()
+    summary = await monitor.summary(answer.session_id)
+    assert (summary.epoch, summary.batch_index) == (4, 99)
+
+
 async def test_batches_without_steps_are_counted(monitor, open_trainer):
     """A trainer that sends epoch and batch but no step gets steps from 0."""
     answer = await monitor.register()
