@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from trainmon.capture.learning_rate import LearningRates, RefusedError
+from trainmon.capture.learning_rate import LearningRates, RefusedError, Scale
 from trainmon.events import (
     BatchEvent,
     ControlCommand,
@@ -25,12 +26,22 @@ __all__ = ["NAME", "BareLoop", "LoopContext", "rate_in_force"]
 NAME = "bare"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoopContext:
-    """What the user's loop gave to ``control_point``."""
+    """What the user's loop gave to ``control_point``; equal where it gave the same objects."""
 
     optimizers: Sequence[Any]
     schedulers: Sequence[Any]
+
+    def __eq__(self, other: object) -> bool:
+        # By identity: a stranger's == may return an array, or raise.
+        return isinstance(other, LoopContext) and self._identities() == other._identities()
+
+    def __hash__(self) -> int:
+        return hash(self._identities())
+
+    def _identities(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(map(id, each)) for each in (self.optimizers, self.schedulers))
 
 
 class BareLoop:
@@ -98,14 +109,8 @@ def _adjust(rates: LearningRates, command: ControlCommand) -> ControlOutcome:
     if base is None:
         reason = "no optimizer is known here: pass it, session.control_point(optimizer)"
         return ControlOutcome(applied=False, message=reason)
-    factor = command.factor
-    if factor is None:
-        if base == 0 or command.value is None:
-            reason = "the base learning rate is 0: there is no ratio to keep, and nothing to scale"
-            return ControlOutcome(applied=False, message=reason, previous_value=base)
-        factor = command.value / base
     try:
-        rates.scale(factor, *where)
+        rates.scale(_scale(command, base), *where)
     except RefusedError as refusal:
         return ControlOutcome(applied=False, message=str(refusal), previous_value=base)
     return ControlOutcome(
@@ -114,3 +119,18 @@ def _adjust(rates: LearningRates, command: ControlCommand) -> ControlOutcome:
         applied_value=rates.base(*where),
         read_back=lambda: rates.effective(*where),
     )
+
+
+def _scale(command: ControlCommand, base: float) -> Scale:
+    """Return what a command multiplies the schedule by.
+
+    Raises:
+        RefusedError: By nothing, or so that no learning rate would be left.
+    """
+    wanted = command.value if command.factor is None else command.factor * base
+    if wanted is None or not isfinite(wanted) or wanted <= 0:
+        given = f"{command.value}" if command.factor is None else f"{base:g} × {command.factor}"
+        raise RefusedError(f"the learning rate cannot be {given}: expected a finite one above 0")
+    if base <= 0:
+        raise RefusedError(f"the base learning rate is {base:g}: there is no schedule to scale")
+    return Scale(wanted, base) if command.factor is None else Scale(command.factor)

@@ -7,15 +7,16 @@ parameter groups and in the schedulers, nested ones too. The schedule's shape is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from trainmon.capture.arrays import on_device
 
-__all__ = ["LearningRates", "RefusedError"]
+__all__ = ["LearningRates", "RefusedError", "Scale"]
 
-_GROUP_KEYS = ("lr", "initial_lr", "max_lr", "min_lr")
+_GROUP_KEYS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 _SCHEDULER_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 _SCHEDULER_NUMBERS = ("eta_min",)
 _PLAIN_NAMES = ("learning_rate", "lr")
@@ -23,6 +24,37 @@ _PLAIN_NAMES = ("learning_rate", "lr")
 
 class RefusedError(Exception):
     """The change cannot be made; the text says why and what would help."""
+
+
+class Scale:
+    """Multiplies by ``wanted / base``, each object once however many hold it.
+
+    Args:
+        wanted: What ``base`` becomes, to the last bit.
+        base: Greater than 0.
+    """
+
+    def __init__(self, wanted: float, base: float = 1.0) -> None:
+        self._wanted = wanted
+        self._base = base
+        self._done: dict[int, Any] = {}  # the objects too, for only a living one keeps its id
+
+    def first_time(self, value: Any) -> bool:
+        """Return whether this object has not been scaled yet, and note that it is."""
+        new = id(value) not in self._done
+        self._done[id(value)] = value
+        return new
+
+    def number(self, value: Any) -> Any:
+        """Return a number or tensor scaled, as another object."""
+        return self._wanted * (value / self._base)
+
+    def value(self, value: Any) -> Any:
+        """Return a number scaled, or the same tensor, scaled in place."""
+        if not hasattr(value, "mul_"):
+            return self.number(value)
+        # Compiled and capturable optimizers hold on to the tensor; several groups may share it.
+        return value.mul_(self._wanted / self._base) if self.first_time(value) else value
 
 
 @dataclass(frozen=True)
@@ -47,7 +79,7 @@ class LearningRates:
         """Return the rate in force in the first group meant; None where there is none."""
         return self._first(("lr",), optimizer_index, group)
 
-    def scale(self, factor: float, optimizer_index: int | None, group: int | None) -> None:
+    def scale(self, scale: Scale, optimizer_index: int | None, group: int | None) -> None:
         """Multiply the schedule of every group meant.
 
         Raises:
@@ -59,16 +91,16 @@ class LearningRates:
         for optimizer in optimizers:
             self._check_schedule_known(optimizer)
         for optimizer in optimizers:
-            self._scale_optimizer(optimizer, factor, group)
+            self._scale_optimizer(optimizer, scale, group)
 
     def _first(
         self, keys: Sequence[str], optimizer_index: int | None, group: int | None
     ) -> float | None:
         for optimizer in self._chosen(optimizer_index):
             for parameters in _groups(optimizer, group):
-                value = next(parameters[key] for key in keys if key in parameters)
+                value = next((parameters[key] for key in keys if key in parameters), None)
                 # One on an accelerator is not read: that would wait for the device.
-                return None if on_device(value) else float(value)
+                return None if value is None or on_device(value) else float(value)
             name = _plain_name(optimizer)
             if name is not None:
                 return float(getattr(optimizer, name))
@@ -76,11 +108,11 @@ class LearningRates:
 
     def _chosen(self, index: int | None) -> list[Any]:
         if index is None:
-            return list(self.optimizers)
+            return _once(self.optimizers)
         return [self.optimizers[index]] if index < len(self.optimizers) else []
 
     def _schedulers_of(self, optimizer: Any) -> list[Any]:
-        return [each for each in _flattened(self.schedulers) if _drives(each, optimizer)]
+        return [each for each in _once(_flattened(self.schedulers)) if _drives(each, optimizer)]
 
     def _check_schedule_known(self, optimizer: Any) -> None:
         scheduled = any("initial_lr" in each for each in _groups(optimizer, None))
@@ -91,17 +123,17 @@ class LearningRates:
                 "scheduler=scheduler)"
             )
 
-    def _scale_optimizer(self, optimizer: Any, factor: float, group: int | None) -> None:
+    def _scale_optimizer(self, optimizer: Any, scale: Scale, group: int | None) -> None:
         name = None if hasattr(optimizer, "param_groups") else _plain_name(optimizer)
         if name is not None:
-            setattr(optimizer, name, float(getattr(optimizer, name)) * factor)
+            setattr(optimizer, name, scale.number(float(getattr(optimizer, name))))
             return
         for parameters in _groups(optimizer, group):
             for key in _GROUP_KEYS:
                 if parameters.get(key) is not None:
-                    parameters[key] = _scaled(parameters[key], factor)
+                    parameters[key] = scale.value(parameters[key])
         for scheduler in self._schedulers_of(optimizer):
-            _scale_scheduler(scheduler, factor, group)
+            _scale_scheduler(scheduler, scale, group)
 
 
 def _groups(optimizer: Any, group: int | None) -> list[dict[str, Any]]:
@@ -111,9 +143,13 @@ def _groups(optimizer: Any, group: int | None) -> list[dict[str, Any]]:
     return [groups[group]] if group < len(groups) else []
 
 
+def _once(objects: Iterable[Any]) -> list[Any]:
+    return list({id(each): each for each in objects}.values())
+
+
 def _plain_name(optimizer: Any) -> str | None:
     for name in _PLAIN_NAMES:
-        if isinstance(getattr(optimizer, name, None), (int, float)):
+        if isinstance(getattr(optimizer, name, None), Real):
             return name
     return None
 
@@ -129,21 +165,16 @@ def _drives(scheduler: Any, optimizer: Any) -> bool:
     return getattr(scheduler, "optimizer", None) is optimizer
 
 
-def _scaled(value: Any, factor: float) -> Any:
-    if hasattr(value, "mul_"):  # a tensor: compiled and capturable optimizers hold on to it
-        return value.mul_(factor)
-    return value * factor
-
-
-def _scale_scheduler(scheduler: Any, factor: float, group: int | None) -> None:
+def _scale_scheduler(scheduler: Any, scale: Scale, group: int | None) -> None:
     for name in _SCHEDULER_LISTS:
         values = getattr(scheduler, name, None)
-        if isinstance(values, list):
+        # Nested schedulers may share one list.
+        if isinstance(values, list) and scale.first_time(values):
             for index in range(len(values)):
                 if group is None or index == group:
                     # Never in place: ``_last_lr`` may hold the very tensors of the groups.
-                    values[index] = values[index] * factor
+                    values[index] = scale.number(values[index])
     for name in _SCHEDULER_NUMBERS:
         # One number for all groups: scaled only when all are.
-        if group is None and isinstance(getattr(scheduler, name, None), (int, float)):
-            setattr(scheduler, name, getattr(scheduler, name) * factor)
+        if group is None and isinstance(getattr(scheduler, name, None), Real):
+            setattr(scheduler, name, scale.number(getattr(scheduler, name)))
