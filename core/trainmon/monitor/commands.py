@@ -21,6 +21,7 @@ from trainmon.v1.control_pb2 import (
     CommandState,
     ControlCommand,
 )
+from trainmon.v1.telemetry_pb2 import TrainingStatus
 
 __all__ = ["FINAL_STATES", "MAX_COMMANDS", "OVERDUE_S", "CommandBook", "is_final"]
 
@@ -40,6 +41,13 @@ REJECTED = CommandState.COMMAND_STATE_REJECTED
 EXPIRED = CommandState.COMMAND_STATE_EXPIRED
 
 FINAL_STATES = frozenset({APPLIED, REJECTED, EXPIRED})
+#: What was asked of a training that enters a state.
+_SHOWN_BY = {
+    TrainingStatus.TRAINING_STATUS_PAUSED: "pause",
+    TrainingStatus.TRAINING_STATUS_RUNNING: "resume",
+    TrainingStatus.TRAINING_STATUS_STOPPING: "stop",
+    TrainingStatus.TRAINING_STATUS_STOPPED: "stop",
+}
 _ANSWERS = FINAL_STATES | {ACCEPTED}
 
 
@@ -151,6 +159,25 @@ class CommandBook:
         except RefusedError as error:
             return error.reason
         return ""
+
+    def shown_by(self, status: TrainingStatus, step: int | None) -> None:
+        """Take a state for the answer of a training that knows no other way to give one.
+
+        The original protocol has commands and states, but no results.
+
+        Args:
+            status: The state it entered.
+            step: The global step from which it holds; None: unknown.
+        """
+        for entry in tuple(self._open.values()):
+            record = entry.record
+            asked = record.command.WhichOneof("action")
+            if record.state != RECORDED and asked == _SHOWN_BY.get(status):
+                result = CommandResult(command_id=record.command.command_id, state=APPLIED)
+                result.message = "as the training's state says"
+                if step is not None:
+                    result.applied_at_step = step
+                self._take(entry, result)
 
     def link_lost(self) -> None:
         """The link dropped: what was sent may or may not have arrived."""

@@ -193,6 +193,9 @@ class Ingest:
             complaint = session.learn(update.details) if update.HasField("details") else ""
             if complaint:
                 told.invalid(complaint)
+            if not producer.id:
+                step = session.progress.global_step
+                session.commands.shown_by(update.status, None if step is None else step + 1)
             failed = update.status == TrainingStatus.TRAINING_STATUS_FAILED
             if failed or session.is_first_rank(producer):
                 session.said(update.message)

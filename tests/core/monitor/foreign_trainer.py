@@ -109,6 +109,8 @@ def main(address: str) -> None:
                 kind = response.WhichOneof("payload")
                 if kind == "command":
                     say(command=response.command.WhichOneof("action"))
+                    paused = pb.StatusUpdate(status=pb.TRAINING_STATUS_PAUSED)
+                    waiting.put(pb.TelemetryRequest(status_update=paused))
                 elif kind == "error":
                     say(error=pb.ErrorCode.Name(response.error.code))
                 else:

@@ -24,7 +24,7 @@ from trainmon.v1.control_pb2 import (
     SetControl,
     Stop,
 )
-from trainmon.v1.telemetry_pb2 import SessionDetails
+from trainmon.v1.telemetry_pb2 import SessionDetails, TrainingStatus
 
 
 class Still(Clock):
@@ -451,3 +451,21 @@ async def test_commands_go_to_the_first_rank(monitor, open_trainer):
     await trainers[1].ending()
     await monitor.command(answer.session_id, command_id="d", pause=Pause())
     assert (await trainers[0].receive("command")).command_id == "d"
+
+
+def test_a_state_answers_only_what_asked_for_it():
+    """Of a pause and a stop that were sent, STOPPED answers the stop; what was not sent waits."""
+    book = Book()
+    book.give("pause")
+    book.send("pause")
+    book.give("unsent")
+    book.book.record(ControlCommand(command_id="stop", stop=Stop()))
+    book.send("stop")
+    book.book.shown_by(TrainingStatus.TRAINING_STATUS_STOPPED, 7)
+    states = {each.command.command_id: CommandState.Name(each.state)[14:] for each in book.book}
+    assert states == {"pause": "SENT", "unsent": "RECORDED", "stop": "APPLIED"}
+    assert book.book.get("stop").result.applied_at_step == 7
+    book.book.shown_by(TrainingStatus.TRAINING_STATUS_PAUSED, None)
+    assert book.book.get("pause").state == CommandState.COMMAND_STATE_APPLIED
+    assert not book.book.get("pause").result.HasField("applied_at_step")
+    assert book.book.get("unsent").state == CommandState.COMMAND_STATE_RECORDED

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainmon.v1 import dashboard_pb2
-from trainmon.v1.control_pb2 import Pause
+from trainmon.v1.control_pb2 import CommandState, Pause
 from trainmon.v1.dashboard_pb2 import SessionState
 
 BATCHES = 20
@@ -69,14 +69,16 @@ async def test_the_original_protocol_works_on_the_official_client(start_monitor,
         if not trainer.heard["heartbeat"]:
             await trainer.until("heartbeat")
         await see_everything(monitor, session_id)
-        await monitor.command(session_id, pause=Pause())
+        record = await monitor.command(session_id, pause=Pause())
         assert (await trainer.until("command"))["command"] == "pause"
+        await trainer.until("acknowledgment", ACKNOWLEDGED + 1)
+        await see_it_paused(monitor, session_id, record.command.command_id)
         error = await trainer.until("error")
         assert error["error"] == "ERROR_CODE_CONNECTION_TIMEOUT"
         assert (await trainer.until("ended"))["ended"] == "DEADLINE_EXCEEDED"
         lost = (await monitor.summary(session_id)).state
         assert SessionState.Name(lost) == "SESSION_STATE_LINK_LOST"
-        assert trainer.heard["acknowledgment"] == ACKNOWLEDGED
+        assert trainer.heard["acknowledgment"] == ACKNOWLEDGED + 1
 
 
 async def see_everything(monitor, session_id):
@@ -97,3 +99,12 @@ async def see_everything(monitor, session_id):
         assert shot.epochs[0].validation_accuracy == 0.9
         assert list(shot.registration.class_names) == ["zero", "one"]
         await stream.cancel()
+
+
+async def see_it_paused(monitor, session_id, command_id):
+    """Check that the state it entered counts as its answer: it has no results to send."""
+    record = await monitor.command(session_id, command_id=command_id, pause=Pause())
+    assert CommandState.Name(record.state) == "COMMAND_STATE_APPLIED"
+    assert record.result.applied_at_step == BATCHES
+    paused = (await monitor.summary(session_id)).state
+    assert SessionState.Name(paused) == "SESSION_STATE_PAUSED"
