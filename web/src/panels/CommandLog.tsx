@@ -1,6 +1,6 @@
 import type { CommandRecord, ControlSpec } from "../rpc/plain";
 import { actionWords, changeWords, type PendingCommand, stageOf } from "../store/commands";
-import { formatClock, formatCount } from "../store/format";
+import { formatClock } from "../store/format";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Nothing, Panel } from "../ui/parts";
 
@@ -74,7 +74,7 @@ function Recorded({ record, controls }: { record: CommandRecord; controls: Contr
         <strong>{actionWords(record.command?.action ?? { case: undefined }, controls)}</strong>
         <span className="stage">
           {stage.word}
-          {step !== undefined && <> at step {formatCount(step)}</>}
+          {step !== undefined && ` at step ${step}`}
         </span>
       </div>
       <Life record={record} />

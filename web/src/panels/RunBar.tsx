@@ -23,7 +23,7 @@ export function RunBar(props: {
         <strong title={run.sessionId}>{summary?.sessionName || run.sessionId}</strong>
         <small>{framework.join(" ")}</small>
       </span>
-      <StateChip state={summary?.state} testId="session-state" />
+      <StateChip state={summary?.state} testId="session-state" live />
       <LinkLight link={link} />
       <span className="spacer" />
       <span className="bar-tools">

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import type { Connection } from "../runtime/connection";
 import { setPreferences } from "../runtime/preferences";
 import { Run } from "../runtime/run";
+import { lookOf } from "../store/states";
 import { RunContext, useKeys, usePreferences, useRun, useStore, useView } from "../ui/hooks";
 import { nextTheme } from "../ui/theme";
 import { EndBanner, NanBanner } from "./banners";
@@ -84,11 +85,15 @@ function Instrument() {
   );
 }
 
+/** The tab says what the run does when that is not simply running. */
 function useTitle(): void {
-  const name = useView().summary?.sessionName;
+  const { summary } = useView();
+  const look = lookOf(summary?.state);
+  const name = summary?.sessionName || "trainmon";
+  const title = summary === undefined || look.name === "running" ? name : `${look.word} · ${name}`;
   useEffect(() => {
-    document.title = name ? `${name} · trainmon` : "trainmon";
-  }, [name]);
+    document.title = `${title} · trainmon`;
+  }, [title]);
 }
 
 function useShortcuts(

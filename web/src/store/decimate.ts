@@ -112,9 +112,10 @@ function summarise(columns: Columns, from: number, to: number): Sum {
     broken: false,
   };
   for (let i = from; i < to; i++) {
-    const { value, minimum, maximum, count } = columns.row(i);
-    sum.minimum = lesser(sum.minimum, minimum);
-    sum.maximum = greater(sum.maximum, maximum);
+    const value = columns.values[i] ?? Number.NaN;
+    const count = columns.counts[i] ?? 1;
+    sum.minimum = lesser(sum.minimum, columns.minimums[i] ?? Number.NaN);
+    sum.maximum = greater(sum.maximum, columns.maximums[i] ?? Number.NaN);
     sum.merged ||= count > 1;
     if (Number.isFinite(value)) {
       sum.total += value * count;

@@ -24,7 +24,12 @@ export function Panel(props: {
 }
 
 /** A session state: colour, shape and word. */
-export function StateChip(props: { state: SessionState | undefined; testId?: string }) {
+export function StateChip(props: {
+  state: SessionState | undefined;
+  testId?: string;
+  /** Changes are read out. */
+  live?: boolean;
+}) {
   const look = lookOf(props.state);
   return (
     <span
@@ -33,6 +38,7 @@ export function StateChip(props: { state: SessionState | undefined; testId?: str
       data-state={look.name}
       data-testid={props.testId}
       title={look.meaning}
+      role={props.live ? "status" : undefined}
     >
       <ShapeIcon shape={look.shape} />
       {look.word}
