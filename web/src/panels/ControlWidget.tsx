@@ -3,7 +3,7 @@ import type { ControlSpec } from "../rpc/plain";
 import { type Action, type ControlKind, kindOf, valueWords } from "../store/commands";
 import { formatSetting } from "../store/format";
 import { useRun } from "../ui/hooks";
-import { Modal } from "./RunBar";
+import { Modal } from "../ui/Modal";
 
 /** The right widget for a control this page has never heard of. */
 export function ControlWidget({ spec }: { spec: ControlSpec }) {

@@ -1,5 +1,4 @@
-import { LineIcon } from "../ui/icons";
-import { Modal } from "./RunBar";
+import { Modal } from "../ui/Modal";
 
 const KEYS: [string, string][] = [
   ["Space", "Pause or resume the training"],
@@ -19,15 +18,7 @@ const KEYS: [string, string][] = [
 /** The keys, and what the marks mean. */
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   return (
-    <Modal label="Keys and help" className="help" onClose={onClose}>
-      <button
-        type="button"
-        className="button icon-only modal-close"
-        aria-label="Close"
-        onClick={onClose}
-      >
-        <LineIcon name="close" />
-      </button>
+    <Modal label="Keys and help" className="help" closable onClose={onClose}>
       <h2>Keys</h2>
       <dl className="keys">
         {KEYS.map(([key, meaning]) => (

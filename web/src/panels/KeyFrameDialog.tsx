@@ -4,11 +4,10 @@ import type { BatchData } from "../rpc/plain";
 import { formatCount, formatValue } from "../store/format";
 import { samplesOf } from "../store/tiles";
 import { useRun, useView } from "../ui/hooks";
-import { LineIcon } from "../ui/icons";
+import { Modal } from "../ui/Modal";
 import { type Art, decodeArt, releaseArt } from "../wall/art";
 import { readPalette } from "../wall/colours";
 import { paintWall } from "../wall/painter";
-import { Modal } from "./RunBar";
 
 type Found = { batch: BatchData } | { problem: string } | undefined;
 
@@ -22,15 +21,7 @@ export function KeyFrameDialog(props: { step: number; onClose: () => void }) {
     if (/^\d{1,15}$/.test(draft.trim())) setStep(Number(draft));
   };
   return (
-    <Modal label="Samples kept near a step" className="key-frame" onClose={props.onClose}>
-      <button
-        type="button"
-        className="button icon-only modal-close"
-        aria-label="Close"
-        onClick={props.onClose}
-      >
-        <LineIcon name="close" />
-      </button>
+    <Modal label="Samples kept near a step" className="key-frame" closable onClose={props.onClose}>
       <h2>Look back</h2>
       <form className="control-row" onSubmit={submit}>
         <input

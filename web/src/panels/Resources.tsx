@@ -1,7 +1,7 @@
 import type { LossCount, PerformanceData } from "../rpc/plain";
 import { formatBytes, formatCount, formatSetting } from "../store/format";
 import { useView } from "../ui/hooks";
-import { Bar, Nothing, Panel } from "../ui/parts";
+import { Bar, Nothing, Pair, Panel } from "../ui/parts";
 
 /** What the training uses, what we use ourselves, and what was thinned or refused. */
 export function Resources() {
@@ -95,15 +95,6 @@ function Overhead({ performance }: { performance: PerformanceData }) {
         />
       )}
     </dl>
-  );
-}
-
-function Pair({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 

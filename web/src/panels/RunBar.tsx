@@ -1,6 +1,6 @@
-import { useEffect, useRef } from "react";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { LineIcon, ShapeIcon } from "../ui/icons";
+import { Modal } from "../ui/Modal";
 import { StateChip } from "../ui/parts";
 import { Brand, ThemeButton } from "./chrome";
 import { LinkLight } from "./LinkLight";
@@ -115,32 +115,5 @@ function StopDialog({ onStop, onKeep }: { onStop: () => void; onKeep: () => void
         </button>
       </div>
     </Modal>
-  );
-}
-
-/** A dialog of the browser: it holds the focus, and escape closes it. */
-export function Modal(props: {
-  label: string;
-  className?: string;
-  onClose: () => void;
-  children: React.ReactNode;
-}) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
-  }, []);
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: escape closes a dialog by itself.
-    <dialog
-      ref={dialog}
-      className={`modal ${props.className ?? ""}`}
-      aria-label={props.label}
-      onCancel={props.onClose}
-      onClick={(event) => event.target === dialog.current && props.onClose()}
-    >
-      <div className="modal-body">{props.children}</div>
-    </dialog>
   );
 }

@@ -1,6 +1,6 @@
 import { formatCount, formatShare, formatValue } from "../store/format";
 import { predictedWords, type Sample, trueWords } from "../store/tiles";
-import { Bar } from "../ui/parts";
+import { Bar, Pair } from "../ui/parts";
 
 /** What the model thought of one tile, beside it, while it is pointed at. */
 export function TileCard(props: { sample: Sample; index: number; names: string[] }) {
@@ -47,15 +47,6 @@ export function SampleFacts({ sample, names }: { sample: Sample; names: string[]
         <Pair name="Step" value={formatCount(sample.step)} />
         <Pair name="Epoch" value={String(sample.epoch + 1)} />
       </dl>
-    </div>
-  );
-}
-
-function Pair({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
     </div>
   );
 }

@@ -1,26 +1,17 @@
 import { useEffect, useRef } from "react";
 import type { Sample } from "../store/tiles";
-import { LineIcon } from "../ui/icons";
+import { Modal } from "../ui/Modal";
 import { decodeArt, releaseArt } from "../wall/art";
 import { readPalette } from "../wall/colours";
 import { drawSubject } from "../wall/picture";
 import { piecesOf } from "../wall/text";
-import { Modal } from "./RunBar";
 import { SampleFacts } from "./TileCard";
 
 /** One sample, large and still, as it was when it was chosen. */
 export function TileDialog(props: { sample: Sample; names: string[]; onClose: () => void }) {
   const { sample } = props;
   return (
-    <Modal label="Sample" className="tile-dialog" onClose={props.onClose}>
-      <button
-        type="button"
-        className="button icon-only modal-close"
-        aria-label="Close"
-        onClick={props.onClose}
-      >
-        <LineIcon name="close" />
-      </button>
+    <Modal label="Sample" className="tile-dialog" closable onClose={props.onClose}>
       <div className="tile-dialog-body">
         {sample.text && !sample.image ? (
           <LargeText sample={sample} />

@@ -1,7 +1,7 @@
 import { ErrorCode } from "../gen/trainmon/v1/telemetry_pb";
 import { formatAgo, formatClock } from "../store/format";
 import { useView } from "../ui/hooks";
-import { Nothing, Panel, StateChip } from "../ui/parts";
+import { Nothing, Pair, Panel, StateChip } from "../ui/parts";
 
 /** The settings of the run, as they were registered. */
 export function Hyperparameters() {
@@ -14,10 +14,7 @@ export function Hyperparameters() {
       {pairs.length === 0 && <Nothing>None were registered.</Nothing>}
       <dl className="pairs">
         {pairs.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
+          <Pair key={name} name={name} value={value} />
         ))}
       </dl>
     </Panel>

@@ -87,3 +87,13 @@ export function Toggle(props: {
 export function Nothing({ children }: { children: ReactNode }) {
   return <p className="nothing">{children}</p>;
 }
+
+/** A name and its value in a list of `pairs`. */
+export function Pair({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
