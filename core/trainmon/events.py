@@ -79,9 +79,10 @@ class FrameEvent:
 
 @dataclass(frozen=True)
 class BatchEvent:
-    """One training batch, as an adapter hands it over.
+    """The samples of one training batch, as an adapter hands them over where a picture is due.
 
-    Every field is optional. With B samples, C classes, H×W pixels:
+    Scalars go with every batch to ``session.step_ended``; those of this event are not read. Every
+    field is optional. With B samples, C classes, H×W pixels:
     """
 
     images: Any = None

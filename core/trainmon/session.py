@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from trainmon.capture import bare
 from trainmon.capture.controls import ControlPoint, Knob
 from trainmon.capture.details import details, merge
-from trainmon.capture.door import FailureLog, guarded, log
-from trainmon.capture.lifecycle import ending_of, forget, watch
+from trainmon.capture.door import FailureLog, guarded
+from trainmon.capture.goodbye import say_goodbye
+from trainmon.capture.lifecycle import ENDS, STATES, ending_of, forget, watch
 from trainmon.capture.relay_process import RelayProcess
 from trainmon.capture.steps import StepRecorder
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
+from trainmon.errors import ConfigurationError, StopTraining
 from trainmon.events import (
     ControlCommand,
     ControlOutcome,
@@ -32,14 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_EXIT_POLL_S = 0.05
-
 
 class Session:
     """One run in one process. Made by :func:`start_session`; use it as a context manager.
 
     No method raises into the training, but for :meth:`control_point`, which raises StopTraining
-    when someone asked the run to stop, and which ``with session`` swallows.
+    when someone asked the run to stop, and which ``with session`` swallows. The calls of the loop
+    come from one thread; ``describe``, ``status`` and ``add_control`` may come from any.
 
     Args:
         info: What the run is.
@@ -68,7 +69,7 @@ class Session:
         self._failures = FailureLog(self._words)
         manager.watch(adapter, self.failed)
         self._details: dict[str, Any] = {}
-        self._status = "STARTING"
+        self._status, self._message = "STARTING", ""
         self._closed = False
         self._last_counts: dict[str, int] = {}
         self._relay = RelayProcess(self._channel, settings, self._hello)
@@ -86,6 +87,8 @@ class Session:
             self._apply,
             self._event,
             lambda: self._steps.global_step,
+            lambda: self._status,
+            self.failed,
             settings.pause_orphan_timeout_s,
         )
 
@@ -183,11 +186,16 @@ class Session:
             "texts": texts,
             "batch_size": batch_size,
         }
-        if learning_rate is None:
-            learning_rate = bare.rate_in_force(self.control_context)
-        if learning_rate is not None:
-            metrics = {"learning_rate": learning_rate, **(metrics or {})}
-        self.step_ended(raw, loss=loss, metrics=metrics, optimizer_step=optimizer_step)
+        told: dict[str, Any] = {}
+        rate = self._rate(learning_rate)
+        if rate is not None:
+            told["learning_rate"] = rate
+        try:
+            told.update(metrics if metrics is not None else {})
+        except Exception as error:  # noqa: BLE001 - a stranger's mapping; told, the step counts
+            self.failed("batch_end(metrics=...)", error)
+        shown = raw if any(value is not None for value in raw.values()) else None
+        self.step_ended(shown, loss=loss, metrics=told, optimizer_step=optimizer_step)
 
     @guarded
     def step_ended(
@@ -198,11 +206,11 @@ class Session:
         metrics: Mapping[str, Any] | None = None,
         optimizer_step: int | None = None,
     ) -> None:
-        """Tell that a batch has ended, as adapters do.
+        """Tell that a batch has ended, as adapters do; the scalars come here, not in the batch.
 
         Args:
             raw: What the adapter captured; handed back to its ``trainmon_collect_batch``, and
-                only when a picture is due.
+                only when a picture is due. None: nothing.
             loss: Unscaled loss of the batch.
             metrics: Further scalars by name.
             optimizer_step: The framework's own count.
@@ -235,18 +243,15 @@ class Session:
             learning_rate: At the end of the epoch; unset: read as in ``batch_end``.
             metrics: Further scalars by name.
         """
-        if learning_rate is None:
-            learning_rate = bare.rate_in_force(self.control_context)
-        given = {
-            "average_loss": average_loss,
-            "average_accuracy": average_accuracy,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-            "learning_rate": learning_rate,
-        }
-        told = {name: value for name, value in given.items() if value is not None}
-        numbers = self._steps.numbers(told)
-        self.epoch_ended(EpochEvent(**numbers, metrics=self._steps.numbers(metrics or {})))
+        event = EpochEvent(
+            average_loss=average_loss,
+            average_accuracy=average_accuracy,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            learning_rate=self._rate(learning_rate),
+            metrics=metrics or {},
+        )
+        self.epoch_ended(event)
 
     @guarded
     def epoch_ended(self, raw: Any) -> None:
@@ -279,19 +284,25 @@ class Session:
         """
         if self._closed:
             return
-        if self.control_context is None or context != self.control_context:
+        try:
+            known = self.control_context is not None and bool(context == self.control_context)
+        except Exception:  # noqa: BLE001 - a stranger's ==, as of arrays: then it is another one
+            known = False
+        if not known:
             self.control_context = context
             self._declare(context)
         self._controls.visit()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Show the run as evaluating while the block runs."""
+        """Show the run as evaluating while the block runs, and then as what it did before."""
+        before = self._status
         self.status("EVALUATING")
         try:
             yield
         finally:
-            self.status("RUNNING")
+            if self._status == "EVALUATING":
+                self.status(before)
 
     # What becomes known, and knobs.
 
@@ -346,63 +357,71 @@ class Session:
             controls=controls,
             notes=notes,
         )
-        merge(self._details, news)
         self._event(Kind.DETAILS, news)
+        merge(self._details, news)
 
     @guarded
     def status(self, status: str, message: str = "") -> None:
-        """Show another TrainingStatus, by its name without the prefix."""
+        """Show another TrainingStatus, by its name without the prefix; ends are for ``close``."""
         if self._closed:
             return
-        self._status = status
+        if status not in STATES:
+            raise ConfigurationError("status", status, f"one of {', '.join(STATES)}")
         self._event(Kind.STATUS, self._status_fields(status, message))
 
     @guarded
     def resume_at(self, global_step: int, epoch: int, *, attempt: int | None = None) -> None:
-        """Continue the counts of a run that was resumed from a checkpoint.
+        """Continue the counts of a run that was resumed from a checkpoint, at a batch 0.
 
-        Steps that were trained before belong to a later attempt from now on.
+        Args:
+            global_step: The step that the next batch will end, from 0.
+            epoch: The epoch that goes on, from 0.
+            attempt: How often steps have been trained again, from 0; unset: once more where this
+                process has already trained the step.
         """
         self._steps.resume_at(global_step, epoch, attempt)
 
     # The end.
 
     def close(self, status: str = "COMPLETED", message: str = "") -> None:
-        """End the session; idempotent, never raises, waits at most TRAINMON_EXIT_TIMEOUT."""
+        """End the session; idempotent, never raises, waits at most TRAINMON_EXIT_TIMEOUT.
+
+        Args:
+            status: COMPLETED, STOPPED or FAILED.
+            message: For people.
+        """
         if self._closed:
             return
-        self._close(status, message)
-        self._last_counts = self.counts
-        self._closed = True
-        self._manager.watch(self.adapter, None)
-        self._manager.save_failures()
-        forget(self)
-        self._relay.let_go()
-        self._channel.memory.close()
+        try:
+            self._say_goodbye(status, message)
+        finally:  # Ctrl-C may end the wait
+            self._manager.watch(self.adapter, None)
+            self._manager.save_failures()
+            forget(self)
+            self._let_go()
 
     @guarded
-    def _close(self, status: str, message: str) -> None:
+    def _say_goodbye(self, status: str, message: str) -> None:
         self._controls.leave_pause()
-        deadline = time.monotonic() + self._settings.exit_timeout_s
+        if status not in ENDS:
+            self.failed("close", ConfigurationError("status", status, f"one of {', '.join(ENDS)}"))
+            status = "COMPLETED"
         record = pack_json(Kind.CLOSE, self._status_fields(status, message))
-        while not self._channel.records.write(record) and time.monotonic() < deadline:
-            self._relay.wait(_EXIT_POLL_S)
-        self._status = status
-        self._relay.check(time.monotonic_ns() + 10**9)
-        self._relay.join(max(0.0, deadline - time.monotonic()))
-        self._relay.wake()
-        while self._words[Word.DELIVERED] == 0 and time.monotonic() < deadline:
-            lost_ns = self._words[Word.LINK_LOST_NS]
-            if lost_ns and time.monotonic_ns() - lost_ns > 1_000_000_000:
-                return  # the monitor is away: the relay goes on alone
-            self._relay.wait(_EXIT_POLL_S)
+        say_goodbye(self._channel, self._relay, record, self._settings.exit_timeout_s)
 
     def abandon(self) -> None:
         """Close the descriptors and do no more: this is a forked child's copy."""
+        self._let_go(forked=True)
+
+    def _let_go(self, *, forked: bool = False) -> None:
+        """Keep nothing: not the memory, not the descriptors, nothing of the user's."""
         self._last_counts = self.counts
         self._closed = True
-        self._relay.let_go()
-        self._channel.memory.close()
+        self.control_context = None
+        self._relay.let_go(forked=forked)
+        self._controls.close()
+        self._steps.close()
+        self._channel.close()
 
     def __enter__(self) -> Session:  # noqa: PYI034 - Self is not in typing before 3.11
         return self
@@ -415,7 +434,8 @@ class Session:
     ) -> bool:
         status, message = ending_of(error)
         self.close(status, message)
-        return status == "STOPPED" and not isinstance(error, KeyboardInterrupt)
+        # Another session's stop goes on to that session's `with`.
+        return isinstance(error, StopTraining) and self._controls.asked(error)
 
     def failed(self, where: str, error: BaseException) -> None:
         """Count what went wrong in here; log it and show it on the page the first time."""
@@ -423,17 +443,14 @@ class Session:
             return
         text = self._failures.add(where, error)
         if text is not None:
-            merge(self._details, {"notes": [text]})
             self._event(Kind.DETAILS, {"notes": [text]})
+            merge(self._details, {"notes": [text]})
 
     # Inside.
 
     def start(self) -> None:
         """Start the relay; without one the training goes on unseen."""
-        try:
-            self._relay.start()
-        except OSError as error:
-            log.warning("trainmon: could not start the relay: %s; training goes on", error)
+        self._relay.start()
         watch(self)
 
     def _hello(self) -> dict[str, Any]:
@@ -441,16 +458,16 @@ class Session:
         info["hyperparameters"] = dict(self.info.hyperparameters)
         return {
             "info": info,
-            "details": self._details,
+            "details": dict(self._details),  # it may grow while this is written in another thread
             "status": self._status,
-            "message": "",
+            "message": self._message,
             "adapter": self.adapter,
         }
 
     def _event(self, kind: Kind, fields: Mapping[str, Any]) -> None:
         """Write a record that has reserved room, and wake the relay."""
         if kind is Kind.STATUS:
-            self._status = fields["status"]
+            self._status, self._message = fields["status"], fields["message"]
         if not self._channel.records.write(pack_json(kind, fields)):
             self._words[Word.REFUSED_EVENTS] += 1
         self._relay.wake()
@@ -458,10 +475,20 @@ class Session:
     def _status_fields(self, status: str, message: str) -> dict[str, Any]:
         return {
             "status": status,
-            "message": message,
+            "message": str(message),
             "time_ms": time.time() * 1e3,
             "global_step": self._steps.newest_step,
         }
+
+    def _rate(self, given: Any) -> Any:
+        """Return the learning rate given, or the one in force; None where it cannot be read."""
+        if given is not None:
+            return given
+        try:
+            return bare.rate_in_force(self.control_context)
+        except Exception as error:  # noqa: BLE001 - a stranger's optimizer; told, counted
+            self.failed("learning_rate", error)
+            return None
 
     def _declare(self, context: Any) -> None:
         controls = self._manager.declare_controls(self.adapter, self, context)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from trainmon._guard import describe
 from trainmon.capture.door import log
 from trainmon.channel import Kind, TrainerChannel, Word, unpack
 from trainmon.errors import StopTraining
@@ -71,6 +72,8 @@ class ControlPoint:
         apply: Asks the session's adapter; None: not its affair.
         report: Writes a record.
         next_step: Returns the global step that the next batch will end.
+        state: Returns the TrainingStatus of the run, without its prefix.
+        failed: Told what went wrong in here.
         orphan_timeout_s: How long a pause outlives the link.
     """
 
@@ -81,6 +84,8 @@ class ControlPoint:
         apply: Callable[[ControlCommand], ControlOutcome | None],
         report: Callable[[Kind, dict[str, Any]], None],
         next_step: Callable[[], int],
+        state: Callable[[], str],
+        failed: Callable[[str, Exception], None],
         orphan_timeout_s: float,
     ) -> None:
         self._commands = channel.commands
@@ -89,11 +94,14 @@ class ControlPoint:
         self._apply = apply
         self._report = report
         self._next_step = next_step
+        self._state = state
+        self._failed = failed
         self._orphan_timeout_s = orphan_timeout_s
         self._seen = 0
         self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._unread: list[tuple[int, dict[str, Any], Callable[[], float | None]]] = []
         self.knobs: dict[str, Knob] = {}
+        self._state_before = "RUNNING"
         self.paused_by = ""
         self.stop: ControlCommand | None = None
 
@@ -117,6 +125,16 @@ class ControlPoint:
         if self.stop is not None:
             raise StopTraining(self.stop.command_id, self.stop.issued_by)
 
+    def asked(self, stop: StopTraining) -> bool:
+        """Return whether a StopTraining is of this session, or of nobody."""
+        own = self.stop.command_id if self.stop is not None else ""
+        return stop.command_id in ("", own)
+
+    def close(self) -> None:
+        """Keep nothing of the user's."""
+        self.knobs.clear()
+        self._unread.clear()
+
     def leave_pause(self) -> None:
         """Note that a pause was left by force: Ctrl-C, or the end of the session."""
         self._words[Word.PAUSED] = 0
@@ -132,11 +150,17 @@ class ControlPoint:
         finally:
             if self._words[Word.PAUSED]:
                 self._words[Word.PAUSED] = 0
-                self._status("STOPPING" if self.stop else "RUNNING")
+                self._status("STOPPING" if self.stop else self._state_before)
+
+    def _away_s(self) -> float:
+        """Return how long nobody has been able to end the pause from afar."""
+        # A relay that is dead or stopped can say no more that the link is lost.
+        since = (self._words[Word.LINK_LOST_NS], self._words[Word.RELAY_ALIVE_NS])
+        now_ns = time.monotonic_ns()
+        return max((now_ns - each for each in since if each), default=0) / 1e9
 
     def _leave_if_orphaned(self) -> None:
-        lost_ns = self._words[Word.LINK_LOST_NS]
-        lost_s = (time.monotonic_ns() - lost_ns) / 1e9 if lost_ns else 0.0
+        lost_s = self._away_s()
         if lost_s > self._orphan_timeout_s:
             message = (
                 f"the pause ended by itself: the monitor has been away for {lost_s:.0f} s "
@@ -144,15 +168,30 @@ class ControlPoint:
             )
             log.warning("trainmon: %s", message)
             self._words[Word.PAUSED] = 0
-            self._status("RUNNING", message)
+            self._status(self._state_before, message)
 
     def _take(self) -> None:
-        self._seen = self._words[Word.COMMANDS]
+        """Carry out every command that lies there; one that cannot be read harms no other."""
+        told = self._words[Word.COMMANDS]
         while (payload := self._commands.read()) is not None:
             self._commands.release()
-            kind, record = unpack(payload)
-            if kind is Kind.COMMAND and isinstance(record, dict):
-                self._handle(command_from(record))
+            try:
+                kind, record = unpack(payload)
+                if kind is Kind.COMMAND and isinstance(record, dict):
+                    self._receive(record)
+            except Exception as error:  # noqa: BLE001 - the door of a command; told, the others go on
+                self._failed("control_point", error)
+        if not self._commands.used:  # else the newest is not whole yet: look again next time
+            self._seen = told
+
+    def _receive(self, record: dict[str, Any]) -> None:
+        try:
+            command = command_from(record)
+        except (KeyError, TypeError, ValueError) as error:
+            command = ControlCommand(str(record.get("command_id", "")), ControlKind.SET_CONTROL)
+            self._finish(command, "REJECTED", ControlOutcome(False, f"not understood: {error}"))
+            return
+        self._handle(command)
 
     def _handle(self, command: ControlCommand) -> None:
         known = self._results.get(command.command_id)
@@ -164,8 +203,11 @@ class ControlPoint:
             return
         try:
             outcome = self._carry_out(command)
+        except StopTraining:  # an adapter's way to end its framework's loop
+            self.stop = command
+            outcome = ControlOutcome(applied=True)
         except Exception as error:  # noqa: BLE001 - a stranger's control: the reason goes on record
-            outcome = ControlOutcome(False, f"{type(error).__name__}: {error}")
+            outcome = ControlOutcome(False, describe(error))
         self._finish(command, "APPLIED" if outcome.applied else "REJECTED", outcome)
 
     def _carry_out(self, command: ControlCommand) -> ControlOutcome:
@@ -194,6 +236,8 @@ class ControlPoint:
         if self._words[Word.PAUSED]:
             return ControlOutcome(True, f"already paused by {self.paused_by or 'a viewer'}")
         self.paused_by = command.issued_by
+        # A pause may come in the midst of an evaluation, which then goes on.
+        self._state_before = "EVALUATING" if self._state() == "EVALUATING" else "RUNNING"
         self._words[Word.PAUSED] = 1
         self._status("PAUSED", f"paused by {command.issued_by or 'a viewer'}")
         return ControlOutcome(applied=True)
@@ -202,7 +246,7 @@ class ControlPoint:
         if not self._words[Word.PAUSED]:
             return ControlOutcome(False, "the training is not paused")
         self._words[Word.PAUSED] = 0
-        self._status("RUNNING")
+        self._status(self._state_before)
         return ControlOutcome(applied=True)
 
     def _finish(self, command: ControlCommand, state: str, outcome: ControlOutcome) -> None:
@@ -210,9 +254,9 @@ class ControlPoint:
             "command_id": command.command_id,
             "state": state,
             "applied_at_step": self._next_step() if state == "APPLIED" else None,
-            "previous_value": outcome.previous_value,
-            "applied_value": outcome.applied_value,
-            "message": outcome.message,
+            "previous_value": _number(outcome.previous_value),
+            "applied_value": _number(outcome.applied_value),
+            "message": str(outcome.message),
             "time_ms": time.time() * 1e3,
         }
         self._remember(result)
@@ -232,9 +276,13 @@ class ControlPoint:
         for since, result, read in waiting:
             if since >= steps:
                 self._unread.append((since, result, read))
-            else:
-                effective = {**result, "effective_value": read(), "time_ms": time.time() * 1e3}
-                self._remember(effective)
+                continue
+            try:
+                value = _number(read())
+            except Exception as error:  # noqa: BLE001 - a stranger's control; told, the others go on
+                self._failed("control_point, reading back", error)
+                continue
+            self._remember({**result, "effective_value": value, "time_ms": time.time() * 1e3})
 
     def _status(self, status: str, message: str = "") -> None:
         fields = {
@@ -244,6 +292,13 @@ class ControlPoint:
             "global_step": self._next_step() - 1 if self._next_step() else None,
         }
         self._report(Kind.STATUS, fields)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _turn(knob: Knob, value: float | None) -> ControlOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from trainmon.capture.controls import spec_fields
@@ -24,14 +25,18 @@ def details(
     controls: Sequence[ControlSpec],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """Return a DETAILS record's fields; what was not given is left out."""
+    """Return a DETAILS record's fields; what was not given is left out.
+
+    Raises:
+        TypeError: A count is no whole number.
+    """
     given: dict[str, Any] = {
         "class_names": [str(name) for name in class_names or ()],
-        "total_epochs": total_epochs,
-        "batches_per_epoch": batches_per_epoch,
+        "total_epochs": None if total_epochs is None else index(total_epochs),
+        "batches_per_epoch": None if batches_per_epoch is None else index(batches_per_epoch),
         "hyperparameters": {str(key): str(value) for key, value in (hyperparameters or {}).items()},
         "controls": [spec_fields(spec) for spec in controls],
-        "notes": list(notes),
+        "notes": [str(note) for note in notes],
     }
     return {name: value for name, value in given.items() if value}
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from trainmon._guard import describe
 from trainmon.channel import Word
 from trainmon.errors import StopTraining
 
@@ -59,10 +60,13 @@ class FailureLog:
     def add(self, where: str, error: BaseException) -> str | None:
         """Count a failure; return what to tell people the first time, else None."""
         self._words[Word.ADAPTER_FAILURES] += 1
-        kind = (where, f"{type(error).__name__}: {error}"[:200])
+        kind = (where, describe(error)[:200])
         if kind in self._seen or len(self._seen) >= 100:
             return None
         self._seen.add(kind)
         text = f"{where}: {kind[1]}"
-        log.warning("trainmon: %s (training goes on; said once)", text, exc_info=error)
+        try:
+            log.warning("trainmon: %s (training goes on; said once)", text, exc_info=error)
+        except Exception:  # noqa: BLE001 - a handler or filter may be a stranger's, too
+            self._words[Word.ADAPTER_FAILURES] += 1
         return text

@@ -8,13 +8,14 @@ is worked out once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainmon.capture.arrays import Array, as_numpy, length
-from trainmon.capture.images import ImageLayout, image_layout, stride_for
+from trainmon.capture.arrays import Array, as_numpy, length, pick, reads_in_place
+from trainmon.capture.images import ImageLayout, image_layout, in_memory_order, stride_for
 from trainmon.channel import Kind, SlotWriter, TrainerChannel, Word, pack_json
 
 if TYPE_CHECKING:
@@ -28,13 +29,33 @@ _GATHER_NS = 1_000_000_000
 #: sample's loss against the batch's without any arithmetic here.
 _WHOLE_BATCH_BYTES = 1 << 16
 _ROLES = ("images", "outputs", "targets", "sample_losses")
-#: The part of a slot that pictures may not take: outputs and targets come behind them.
-_RESERVED_PART = 4
+#: Bytes of pixels a frame may hold: 16 RGB float32 tiles of 256 px. More would be copied for longer
+#: than a step may wait.
+_MOST_PIXEL_BYTES = 12 << 20
+#: What outputs, targets and losses may hold of one sample: 32,768 classes in float32.
+_MOST_SAMPLE_BYTES = 1 << 17
+#: Characters of one sample's text.
+_MOST_CHARACTERS = 20_000
 _MAX_PLANS = 8
 #: Up to here a whole permutation is cheaper than drawing without repetition.
 _PERMUTED = 4096
 
 Arrays = dict[str, Array]
+Problem = Callable[[str, Exception], None]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a batch has of one role."""
+
+    array: Array
+    rows: Array
+    """The rows that were chosen."""
+    whole: bool
+    """Whether ``array`` is all of the batch."""
+
+
+Sources = dict[str, _Source]
 
 
 class _Plan:
@@ -42,37 +63,35 @@ class _Plan:
 
     Args:
         writer: The slot.
-        arrays: Of the first batch.
+        sources: Of the first batch.
         request: What is wanted.
         whole: Whether the whole batch's outputs and targets go along.
     """
 
     def __init__(
-        self, writer: SlotWriter, arrays: Arrays, request: FrameRequest, *, whole: bool
+        self, writer: SlotWriter, sources: Sources, request: FrameRequest, *, whole: bool
     ) -> None:
         count = request.max_samples
         self.layout: ImageLayout | None = None
         self.pixels: tuple[slice, ...] | None = None
         self.targets: Arrays = {}
-        for role, array in arrays.items():
-            shape = array.shape[1:]
+        for role, source in sources.items():
+            array, shape = source.array, source.array.shape[1:]
             if role == "images":
-                shape = self._plan_images(writer, array, request)
+                shape = self._plan_images(array, request)
             self.targets[role] = writer.allocate(role, (count, *shape), array.dtype)
         self.steps = writer.allocate("sample_steps", (count,), np.dtype(np.float64))
         self.whole: Arrays = {}
         if whole:
             for role in ("outputs", "targets"):
-                source = arrays[role]
-                self.whole[role] = writer.allocate(f"batch_{role}", source.shape, source.dtype)
+                array = sources[role].array
+                self.whole[role] = writer.allocate(f"batch_{role}", array.shape, array.dtype)
             self.indices = writer.allocate("sample_indices", (count,), np.dtype(np.int64))
         self._places = writer.layout
 
-    def _plan_images(
-        self, writer: SlotWriter, images: Array, request: FrameRequest
-    ) -> tuple[int, ...]:
+    def _plan_images(self, images: Array, request: FrameRequest) -> tuple[int, ...]:
         self.layout = layout = image_layout(images.shape)
-        room = (writer.room - writer.room // _RESERVED_PART) // request.max_samples
+        room = _MOST_PIXEL_BYTES // request.max_samples
         stride = stride_for(layout, request.tile_size, images.dtype.itemsize, room)
         self.pixels = None if stride == 1 else layout.sample_index(stride)
         return layout.sample_shape(stride)
@@ -111,13 +130,18 @@ class FrameWriter:
     Args:
         channel: Where to.
         normalization: Mean and standard deviation per channel of pixels from 0 to 1; None: unknown.
+        problem: Told of what is of no use, by role; the rest of the batch is shown.
     """
 
     def __init__(
-        self, channel: TrainerChannel, normalization: Mapping[str, Sequence[float]] | None
+        self,
+        channel: TrainerChannel,
+        normalization: Mapping[str, Sequence[float]] | None,
+        problem: Problem,
     ) -> None:
         self._channel = channel
         self._normalization = normalization
+        self._problem = problem
         # Our own generator: to draw from the user's would change what the training computes.
         self._random = np.random.default_rng()
         self._frame: _Frame | None = None
@@ -136,43 +160,90 @@ class FrameWriter:
         self._frame = _Frame(slot, due, now_ns)
         return True
 
+    def close(self) -> None:
+        """Give up what is under way, and let go of the slots."""
+        self._frame = None
+        self._plans.clear()
+
     def add(
-        self, batch: BatchEvent, step: Mapping[str, Any], request: FrameRequest, now_ns: int
+        self,
+        batch: BatchEvent,
+        step: Mapping[str, Any],
+        request: FrameRequest,
+        now_ns: int,
+        step_ns: int = 0,
     ) -> bool:
         """Add samples of a batch; True when the frame was handed to the relay.
+
+        A frame waits for the first batch that has samples.
 
         Args:
             batch: What the adapter collected.
             step: Fields of the step for the FRAME record.
             request: How many samples are wanted, and how large.
             now_ns: ``time.monotonic_ns()``.
-
-        Raises:
-            ValueError: An array is of no use; the frame is given up.
-            TypeError: Likewise.
+            step_ns: How long a step takes: a frame does not wait for one that would come too late.
         """
         frame, self._frame = self._frame, None
         if frame is None:
             return False
-        arrays = {
-            role: as_numpy(value) for role in _ROLES if (value := getattr(batch, role)) is not None
-        }
-        total = _common_length(arrays, batch.texts)
-        if not total:
-            self._frame = frame
+        given = self._given(batch)
+        total = next(iter(given.values()), 0)
+        chosen = self._choose(total, request.max_samples - frame.count)
+        sources = self._sources(batch, given, chosen)
+        texts = batch.texts if "texts" in given else None
+        if not total or (not sources and texts is None):
+            # Of useless samples the next are looked at when the next picture is due.
+            self._frame = frame if frame.count or not total else None
             return False
-        if not self._place(frame, arrays, total, request):
+        if not self._place(frame, sources, total, request):
             return self._hand_over(frame, step, request)
-        self._copy(frame, arrays, batch.texts, total, request.max_samples, step["global_step"])
-        if frame.count < request.max_samples and now_ns - frame.started_ns < _GATHER_NS:
+        self._copy(frame, sources, texts, chosen, step["global_step"])
+        late = now_ns + step_ns - frame.started_ns >= _GATHER_NS
+        if frame.count < request.max_samples and not late:
             self._frame = frame
             return False
         return self._hand_over(frame, step, request)
 
-    def _place(self, frame: _Frame, arrays: Arrays, total: int, request: FrameRequest) -> bool:
+    def _given(self, batch: BatchEvent) -> dict[str, int]:
+        """Return how many samples there are of each role: as many as of the first, or none."""
+        given: dict[str, int] = {}
+        for role in (*_ROLES, "texts"):
+            value = getattr(batch, role)
+            if value is None:
+                continue
+            try:
+                size = length(value)
+                first = next(iter(given.values()), size)
+                if size is None or size != first:
+                    told = ", ".join(f"{name} {count}" for name, count in given.items())
+                    raise ValueError(
+                        f"{'no batch' if size is None else size} where others of the same batch "
+                        f"differ in length: {told or 'none'}"
+                    )
+                given[role] = size
+            except Exception as error:  # noqa: BLE001 - a stranger's array; told, the rest is shown
+                self._problem(role, error)
+        return given
+
+    def _sources(self, batch: BatchEvent, given: Mapping[str, int], chosen: Array) -> Sources:
+        """Read each role, leaving out what is of no use."""
+        sources: Sources = {}
+        for role in _ROLES:
+            if not given.get(role):
+                continue
+            try:
+                sources[role] = _read(role, getattr(batch, role), chosen)
+            except Exception as error:  # noqa: BLE001 - a stranger's array; told, the rest is shown
+                self._problem(role, error)
+        return sources
+
+    def _place(self, frame: _Frame, sources: Sources, total: int, request: FrameRequest) -> bool:
         """Find where the arrays go; False where they do not fit those gathered so far."""
-        whole = total >= request.max_samples and _goes_whole(arrays)
-        shapes = tuple((role, array.shape[1:], array.dtype) for role, array in arrays.items())
+        whole = total >= request.max_samples and _goes_whole(sources)
+        shapes = tuple(
+            (role, source.array.shape[1:], source.array.dtype) for role, source in sources.items()
+        )
         key = (frame.slot, total if whole else 0, request, shapes)
         if frame.key is not None:
             return frame.key[2:] == key[2:]
@@ -181,40 +252,38 @@ class FrameWriter:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             writer = self._channel.slots.writer(frame.slot)
-            plan = self._plans[key] = _Plan(writer, arrays, request, whole=whole)
+            plan = self._plans[key] = _Plan(writer, sources, request, whole=whole)
         frame.key, frame.plan = key, plan
         return True
 
     def _copy(
         self,
         frame: _Frame,
-        arrays: Arrays,
+        sources: Sources,
         texts: Sequence[str] | None,
-        total: int,
-        max_samples: int,
+        chosen: Array,
         step: int,
     ) -> None:
         plan = frame.plan
         if plan is None:
             raise ValueError("a frame without a place for its arrays")
         start = frame.count
-        chosen = self._choose(total, max_samples - start)
         end = start + len(chosen)
         for role, target in plan.targets.items():
+            source = sources[role]
             if role == "images" and plan.pixels is not None:
-                images = arrays[role]
-                for position, index in enumerate(chosen, start):
-                    np.copyto(target[position], images[index][plan.pixels])
+                for position, row in enumerate(source.rows, start):
+                    np.copyto(target[position], source.array[row][plan.pixels])
             else:
-                _take(arrays[role], chosen, target[start:end])
+                _take(source.array, source.rows, target[start:end])
         if "images" in plan.targets:
             self._channel.block.words[Word.BYTES_COPIED] += plan.targets["images"][start:end].nbytes
         if texts is not None:
-            frame.texts.extend(str(texts[index]) for index in chosen)
+            frame.texts.extend(str(texts[row])[:_MOST_CHARACTERS] for row in chosen)
         if start == 0:
             frame.first_step = step
             for role, target in plan.whole.items():
-                target[...] = arrays[role]
+                target[...] = sources[role].array
             if plan.whole:
                 plan.indices[:end] = chosen
         frame.several |= step != frame.first_step
@@ -246,37 +315,40 @@ class FrameWriter:
             fields["texts"] = frame.texts
         if self._normalization:
             fields["normalization"] = self._normalization
-        # The slot changes hands before the record tells of it: the relay must find it ready.
-        self._channel.slots.hand_over(frame.slot)
-        reserve = self._channel.records.capacity // 8
-        if not self._channel.records.write(pack_json(Kind.FRAME, fields), reserve):
-            self._channel.slots.free(frame.slot)
+        record = pack_json(Kind.FRAME, fields)
+        if not self._channel.send_frame(frame.slot, record, self._channel.records.capacity // 8):
             self._channel.block.words[Word.THINNED_PICTURES] += 1
             return False
         return True
 
 
-def _common_length(arrays: Arrays, texts: Sequence[str] | None) -> int:
-    """Return how many samples there are.
+def _read(role: str, value: Any, chosen: Array) -> _Source:
+    """Return what a batch has of a role.
 
     Raises:
-        ValueError: The arrays are of different lengths, or one has none.
+        ValueError: It has the wrong shape, or is too large to be copied within a step.
+        TypeError: It is no array of numbers in the CPU's memory.
     """
-    given = {role: length(array) for role, array in arrays.items()}
-    if texts is not None:
-        given["texts"] = len(texts)
-    sizes = set(given.values())
-    if len(sizes) > 1 or None in sizes:
-        told = ", ".join(f"{role} {size}" for role, size in given.items())
-        raise ValueError(f"arrays of one batch differ in length: {told}")
-    return sizes.pop() or 0 if sizes else 0
+    whole = reads_in_place(value)
+    array = as_numpy(value) if whole else pick(value, chosen.tolist())
+    if role == "images":
+        array = in_memory_order(array)
+        image_layout(array.shape)
+    elif array[:1].nbytes > _MOST_SAMPLE_BYTES:
+        raise ValueError(
+            f"{array[:1].nbytes} bytes a sample, of shape {array.shape[1:]}; at most "
+            f"{_MOST_SAMPLE_BYTES} are copied, so that no step waits: hand over less of them"
+        )
+    return _Source(array, chosen if whole else np.arange(len(chosen)), whole)
 
 
-def _goes_whole(arrays: Arrays) -> bool:
-    outputs, targets = arrays.get("outputs"), arrays.get("targets")
-    if outputs is None or targets is None or "sample_losses" in arrays or outputs.ndim != 2:
+def _goes_whole(sources: Sources) -> bool:
+    outputs, targets = sources.get("outputs"), sources.get("targets")
+    if outputs is None or targets is None or "sample_losses" in sources:
         return False
-    return outputs.nbytes + targets.nbytes <= _WHOLE_BATCH_BYTES
+    if not (outputs.whole and targets.whole and outputs.array.ndim == 2):
+        return False
+    return outputs.array.nbytes + targets.array.nbytes <= _WHOLE_BATCH_BYTES
 
 
 def _take(source: Array, chosen: Array, target: Array) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ImageLayout", "image_layout", "stride_for"]
+from trainmon.capture.arrays import Array
+
+__all__ = ["ImageLayout", "image_layout", "in_memory_order", "stride_for"]
 
 _CHANNELS = (1, 3, 4)
 
@@ -48,6 +50,8 @@ def image_layout(shape: tuple[int, ...]) -> ImageLayout:
     Raises:
         ValueError: It is no batch of pictures.
     """
+    if 0 in shape[1:]:
+        raise ValueError(f"images of shape {tuple(shape)} have no pixels")
     if len(shape) == 3:
         return ImageLayout(shape[1], shape[2], None, channels_first=False)
     if len(shape) == 4:
@@ -62,12 +66,25 @@ def image_layout(shape: tuple[int, ...]) -> ImageLayout:
     )
 
 
-def stride_for(layout: ImageLayout, tile_size: int, bytes_per_value: int, room: int) -> int:
-    """Return the stride at which a picture's longer edge stays at least ``tile_size``.
+def in_memory_order(images: Array) -> Array:
+    """Return a view with the channels where they lie in memory.
 
-    Larger where so many pixels would not fit into ``room`` bytes.
+    Torch's ``channels_last`` shows (B, H, W, C) as (B, C, H, W): to copy it so would take each
+    value by itself, ten times as long.
     """
-    stride = max(1, max(layout.height, layout.width) // tile_size)
+    if images.ndim != 4 or not image_layout(images.shape).channels_first:
+        return images
+    strides = images.strides
+    return images.transpose(0, 2, 3, 1) if 0 < strides[1] < strides[3] else images
+
+
+def stride_for(layout: ImageLayout, tile_size: int, bytes_per_value: int, room: int) -> int:
+    """Return the greatest stride at which a picture's longer edge stays at least ``tile_size``.
+
+    Greater still where so many pixels would not fit into ``room`` bytes.
+    """
+    longer = max(layout.height, layout.width)
+    stride = 1 if longer <= tile_size else (longer - 1) // (tile_size - 1)
     while True:
         values = 1
         for edge in layout.sample_shape(stride):

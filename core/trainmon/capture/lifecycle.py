@@ -8,12 +8,17 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from trainmon._guard import describe
 from trainmon.errors import StopTraining
 
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["ending_of", "forget", "watch"]
+__all__ = ["ENDS", "STATES", "ending_of", "forget", "watch"]
+
+#: TrainingStatus without its prefix: what a run may do, and how it may end.
+STATES = ("STARTING", "RUNNING", "PAUSED", "EVALUATING", "STOPPING")
+ENDS = ("COMPLETED", "STOPPED", "FAILED")
 
 _open: set[Session] = set()
 
@@ -45,13 +50,14 @@ def ending_of(error: BaseException | None) -> tuple[str, str]:
         return "STOPPED", "interrupted from the keyboard (KeyboardInterrupt)"
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return "COMPLETED", ""
-    text = str(error).strip()
-    return "FAILED", f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "FAILED", describe(error)
 
 
 def _at_exit() -> None:
-    # The interpreter leaves an exception that nobody caught here when it prints it.
-    status, message = ending_of(getattr(sys, "last_value", None))
+    # The interpreter leaves an exception that nobody caught here when it prints it. Where people
+    # type, it is that of any line they typed, and has ended nothing.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    status, message = ending_of(error)
     for session in list(_open):
         session.close(status, message)
 

@@ -6,6 +6,10 @@ from trainmon.channel import ControlBlock, Real
 
 __all__ = ["Due", "FramePace"]
 
+#: Pictures may take the training one part in so many of its time; over that they come less often.
+_PART_OF_TIME = 50
+_LONGEST_REST_NS = 1_000_000_000
+
 
 class Due:
     """Why a picture is due."""
@@ -29,12 +33,13 @@ class FramePace:
         self._wanted = block.reals
         self._key_interval_ns = int(key_frame_interval_s * 1e9)
         self._next_key_ns = 0
-        self._next_live_ns = 0
+        self._beat_ns = -(10**18)
+        self._rested_ns = 0
 
     def due(self, now_ns: int) -> Due | None:
         """Return why a picture is due at ``now_ns`` (``time.monotonic_ns()``), or None."""
         rate = self._wanted[Real.FRAMES_PER_SECOND]
-        live = rate > 0 and now_ns >= self._next_live_ns
+        live = rate > 0 and now_ns >= self._rested_ns and now_ns >= self._beat_ns + 1e9 / rate
         key_frame = now_ns >= self._next_key_ns
         return Due(live=live, key_frame=key_frame) if live or key_frame else None
 
@@ -48,4 +53,9 @@ class FramePace:
         rate = self._wanted[Real.FRAMES_PER_SECOND]
         if due.live and rate > 0:
             interval = int(1e9 / rate)
-            self._next_live_ns = max(self._next_live_ns + interval, now_ns - interval // 2)
+            late = now_ns >= self._beat_ns + 2 * interval
+            self._beat_ns = now_ns if late else self._beat_ns + interval
+
+    def spent(self, spent_ns: int, now_ns: int) -> None:
+        """Note what a picture has cost the training: a dear one is followed by a longer rest."""
+        self._rested_ns = now_ns + min(spent_ns * _PART_OF_TIME, _LONGEST_REST_NS)

@@ -7,6 +7,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 from trainmon.errors import ConfigurationError
@@ -38,12 +39,12 @@ def describe_run(
     """
     if isinstance(class_names, str):
         raise ConfigurationError("class_names", class_names, "a sequence of names")
-    for setting, value in (
-        ("total_epochs", total_epochs),
-        ("batches_per_epoch", batches_per_epoch),
-    ):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ConfigurationError(setting, value, "a whole number from 1, or None")
+    if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
+        raise ConfigurationError("hyperparameters", hyperparameters, "a mapping, as of vars(args)")
+    counts = {
+        "total_epochs": _count("total_epochs", total_epochs),
+        "batches_per_epoch": _count("batches_per_epoch", batches_per_epoch),
+    }
     if not 0 <= rank < world_size:
         raise ConfigurationError(
             "rank", rank, f"from 0 to world_size - 1, which is {world_size - 1}"
@@ -53,18 +54,29 @@ def describe_run(
     return SessionInfo(
         run_key=run_key or uuid.uuid4().hex,
         producer_id=uuid.uuid4().hex,
-        session_name=str(name) or _script_name(),
+        session_name=str(name or "") or _script_name(),
         framework=framework,
         framework_version=framework_version,
         class_names=tuple(str(each) for each in class_names),
-        total_epochs=total_epochs,
-        batches_per_epoch=batches_per_epoch,
+        **counts,
         hyperparameters={str(key): str(value) for key, value in (hyperparameters or {}).items()},
         hostname=socket.gethostname(),
         pid=os.getpid(),
         rank=rank,
         world_size=world_size,
     )
+
+
+def _count(setting: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        count = index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ConfigurationError(setting, value, "a whole number from 1, or None")
+    return count
 
 
 def check_normalization(

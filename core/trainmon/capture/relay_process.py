@@ -2,7 +2,7 @@
 
 Started by exec, never by fork: it inherits four descriptors and nothing else. While the training
 runs, a relay that died is replaced from a thread that lives only for that, for starting a process
-takes longer than a step may wait.
+takes longer than a step may wait. Everything else happens on the training's thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,22 @@ __all__ = ["RelayProcess"]
 _CHECK_NS = 250_000_000
 _SHORT_LIFE_S = 5.0
 _MAX_SHORT_LIVES = 8
+#: How long to wait where the relay cannot tell that it has something to say.
+_DEAF_S = 0.05
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+
+#: Relays that went on alone. Each is a zombie once it has ended, until it is waited for.
+_left: set[int] = set()
+
+
+def _bury() -> None:
+    for pid in tuple(_left):
+        try:
+            done = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:  # waited for by the script, or the child of a forked parent
+            done = True
+        if done:
+            _left.discard(pid)
 
 
 class RelayProcess:
@@ -52,52 +67,86 @@ class RelayProcess:
         self._wake: socket.socket | None = None
         self._restarting: threading.Thread | None = None
         self._next_check_ns = 0
-        self._started_s = 0.0
+        self._tried_s = 0.0
         self._short_lives = 0
+        self._told = False
         self._given_up = False
+        self._gone = False
         self.restarts = 0
-        """Relays started beyond the first."""
+        """Relays started beyond the first, or tried to."""
 
     @property
     def pid(self) -> int | None:
         """Process id of the relay; None while there is none."""
-        return self._process.pid if self._process else None
+        process = self._process
+        return process.pid if process else None
 
     def start(self) -> None:
-        """Start a relay.
+        """Start a relay; where that fails it is said once, and tried again by :meth:`check`."""
+        descriptor = self._descriptor()
+        if descriptor is not None:
+            self._start(descriptor)
 
-        Raises:
-            OSError: The system could not start it.
+    def _descriptor(self) -> int | None:
+        """Return a descriptor of the channel for one start; None where there are no more.
+
+        The session may end meanwhile and close its own, whose number the script may then use.
         """
+        self._tried_s = time.monotonic()
+        try:
+            return os.dup(self._channel.memory.descriptor)
+        except OSError as error:
+            self._could_not_start(error)
+            return None
+
+    def _start(self, descriptor: int) -> None:
+        """Start a relay on a descriptor of the channel, which is closed."""
+        try:
+            process, wake = self._spawn(descriptor)
+        # Not only OSError: an embedded Python has no executable, an interpreter that ends starts
+        # nothing. Law 1: whatever it is, the training goes on without a relay.
+        except Exception as error:  # noqa: BLE001 - the door of a process' start; said once
+            self._process = None
+            self._could_not_start(error)
+            return
+        finally:
+            os.close(descriptor)
+        self._process, self._wake = process, wake
+        if self._gone:
+            self.let_go()
+
+    def _spawn(self, descriptor: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        _bury()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        hello = write_hello(self._hello())
-        channel = self._channel.memory.descriptor
-        passed = (channel, theirs.fileno(), hello)
-        command = [sys.executable, "-m", "trainmon.relay"]
-        command += ["--channel", str(channel), "--record-bytes", str(self._channel.record_bytes)]
-        command += ["--wake", str(theirs.fileno()), "--hello", str(hello)]
         try:
-            process = subprocess.Popen(
-                command,
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # In a session of its own: a Ctrl-C meant for the training must not reach it.
-                start_new_session=True,
-                # `-m` puts the working directory first on the path, where a user's `random.py`
-                # would be found before Python's own.
-                cwd=_PACKAGE_PARENT,
-                env=self._environment(),
-            )
+            hello = write_hello(self._hello())
+            try:
+                return self._execute(descriptor, theirs.fileno(), hello), ours
+            finally:
+                os.close(hello)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-            os.close(hello)
-        self._process, self._wake = process, ours
-        self._started_s = time.monotonic()
+
+    def _execute(self, channel: int, wake: int, hello: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "trainmon.relay"]
+        command += ["--channel", str(channel), "--record-bytes", str(self._channel.record_bytes)]
+        command += ["--wake", str(wake), "--hello", str(hello)]
+        return subprocess.Popen(
+            command,
+            pass_fds=(channel, wake, hello),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # In a session of its own: a Ctrl-C meant for the training must not reach it.
+            start_new_session=True,
+            # `-m` puts the working directory first on the path, where a user's `random.py` would
+            # be found before Python's own.
+            cwd=_PACKAGE_PARENT,
+            env=self._environment(),
+        )
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._settings.to_environment()}
@@ -107,53 +156,82 @@ class RelayProcess:
             environment["PYTHONPATH"] = os.pathsep.join(parts)
         return environment
 
+    def _could_not_start(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            log.warning(
+                "trainmon: could not start the relay: %s: %s; it is tried again, training goes on "
+                "(said once)",
+                type(error).__name__,
+                error,
+            )
+
+    # --- while the training runs ------------------------------------------------------------------
+
     def check(self, now_ns: int) -> None:
         """Start another relay where this one died; costs next to nothing most of the time."""
-        if now_ns < self._next_check_ns or self._given_up:
+        if now_ns < self._next_check_ns:
             return
         self._next_check_ns = now_ns + _CHECK_NS
+        if self._lacking() and self._worth_another():
+            self._replace()
+
+    def _lacking(self) -> bool:
+        """Return whether there is no relay and none is being started."""
+        if self._given_up or (self._restarting is not None and self._restarting.is_alive()):
+            return False
         process = self._process
-        if self._restarting is not None and self._restarting.is_alive():
-            return
-        if process is not None and process.poll() is None:
-            return
-        if process is not None and process.returncode == EXIT_FINAL:
+        if process is not None and process.poll() == EXIT_FINAL:
             self._given_up = True
-            return
-        self._replace()
+        return not self._given_up and (process is None or process.returncode is not None)
+
+    def _worth_another(self) -> bool:
+        lived_s = time.monotonic() - self._tried_s
+        self._short_lives = self._short_lives + 1 if lived_s < _SHORT_LIFE_S else 0
+        if self._short_lives <= _MAX_SHORT_LIVES:
+            return True
+        self._given_up = True
+        log.warning(
+            "trainmon: the relay ended %d times in a row within %.0f s of its start (exit "
+            "code %s); this run is no longer shown, training goes on. To see why: "
+            "%s -m trainmon.relay --help",
+            self._short_lives,
+            _SHORT_LIFE_S,
+            self._process.returncode if self._process else None,
+            sys.executable,
+        )
+        return False
 
     def _replace(self) -> None:
-        lived_s = time.monotonic() - self._started_s
-        self._short_lives = self._short_lives + 1 if lived_s < _SHORT_LIFE_S else 0
-        if self._short_lives > _MAX_SHORT_LIVES:
-            self._given_up = True
-            code = self._process.returncode if self._process else None
-            log.warning(
-                "trainmon: the relay ended %d times in a row within %.0f s of its start (exit "
-                "code %s); this run is no longer shown, training goes on. To see why: "
-                "%s -m trainmon.relay --help",
-                self._short_lives,
-                _SHORT_LIFE_S,
-                code,
-                sys.executable,
-            )
+        """Start another relay in a thread. What the dead one held is taken back here and now."""
+        self._bury_old()
+        descriptor = self._descriptor()
+        if descriptor is None:
             return
         self._restarting = threading.Thread(
-            target=self._restart, name="trainmon-relay-restart", daemon=True
+            target=self._start, args=(descriptor,), name="trainmon-relay-restart", daemon=True
         )
-        self._restarting.start()
-
-    def _restart(self) -> None:
-        old, self._wake = self._wake, None
-        if old is not None:
-            old.close()
-        self._channel.slots.free_all()
-        self.restarts += 1
         try:
+            self._restarting.start()
+        except RuntimeError as error:  # no more threads
+            os.close(descriptor)
+            self._restarting = None
+            self._could_not_start(error)
+
+    def _bury_old(self) -> None:
+        self.restarts += 1
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.close()
+        self._channel.reclaim_slots()
+
+    def revive(self, timeout_s: float) -> None:
+        """See to it that a relay runs, at once: the training is about to end."""
+        if self._restarting is not None:
+            self._restarting.join(timeout_s)
+        if self._lacking():
+            self._bury_old()
             self.start()
-        except OSError as error:
-            self._process = None
-            log.warning("trainmon: could not start a relay: %s; trying again", error)
 
     def wake(self) -> None:
         """Tell the relay that something urgent lies in the channel. Never waits, never raises."""
@@ -166,27 +244,33 @@ class RelayProcess:
         """Wait until the relay has something to say, or dies, or the time is over."""
         wake = self._wake
         if wake is None:
-            time.sleep(min(timeout_s, 0.05))
+            time.sleep(min(timeout_s, _DEAF_S))
             return
+        # Not select(), which refuses descriptors above 1023.
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        poll.poll(timeout_s * 1e3)
         try:
-            select.select([wake], [], [], timeout_s)
             if not wake.recv(4096):  # its end is closed: do not spin until it is replaced
-                time.sleep(min(timeout_s, 0.05))
-        except (BlockingIOError, ValueError, OSError):
+                time.sleep(min(timeout_s, _DEAF_S))
+        except OSError:  # nothing to read, or reset: the next look finds it closed
             return
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for a restart under way."""
-        if self._restarting is not None:
-            self._restarting.join(timeout_s)
+    def let_go(self, *, forked: bool = False) -> None:
+        """Close our end. The relay goes on alone until its work is done.
 
-    def let_go(self) -> None:
-        """Close our end. The relay goes on alone until its work is done."""
-        self._given_up = True
+        Args:
+            forked: In a forked child, whose child the relay is not.
+        """
+        self._given_up = self._gone = True  # a start that is under way sees it when it is done
         wake, self._wake = self._wake, None
         if wake is not None:
             wake.close()
-        if self._process is not None and self._process.poll() is None:
-            # Not ours to wait for; without a code Popen's finaliser would warn of a leak.
-            self._process.returncode = 0
-        self._process = None
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            if not forked:
+                _left.add(process.pid)
+            # Without a code Popen's finaliser would warn of a leak.
+            process.returncode = 0
+        if not forked:
+            _bury()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from trainmon.capture.arrays import length, scalar
@@ -27,7 +28,8 @@ _MAX_SAMPLES = 16
 _DEFAULT_TILE = 128
 #: The part of the ring kept for epochs, states and results, which are never to be refused.
 _RESERVED_PART = 8
-_EPOCH_FIELDS = tuple(field.name for field in fields(EpochEvent))
+_EPOCH_NUMBERS = tuple(field.name for field in fields(EpochEvent) if field.name != "metrics")
+_MOST_STEPS, _MOST_EPOCHS = 2**62, 2**32
 
 
 class StepRecorder:
@@ -39,7 +41,7 @@ class StepRecorder:
         settings: How often a picture is kept for the history.
         normalization: Of the images; None: unknown.
         collect: Asks the session's adapter for the samples of what it captured.
-        failed: Told of what cannot be read.
+        failed: Told which argument cannot be read, and why.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class StepRecorder:
         self._relay = relay
         self._collect = collect
         self._failed = failed
-        self._frames = FrameWriter(channel, normalization)
+        self._frames = FrameWriter(channel, normalization, failed)
         self._pace = FramePace(channel.block, settings.key_frame_interval_s)
         self._reserve = channel.records.capacity // _RESERVED_PART
         self._request: FrameRequest | None = None
@@ -77,7 +79,7 @@ class StepRecorder:
             now_ns = time.monotonic_ns()
             if self._frames.gathering or self._take_slot(now_ns):
                 self._request = FrameRequest(
-                    max_samples=self._words[Word.MAX_IMAGES] or _MAX_SAMPLES,
+                    max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
                     tile_size=self._words[Word.TILE_SIZE] or _DEFAULT_TILE,
                 )
         return self._request
@@ -95,43 +97,55 @@ class StepRecorder:
         return False
 
     def end(
-        self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: int | None
+        self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any
     ) -> None:
-        """Write what is known of the step, and count it.
-
-        Raises:
-            ValueError: The samples are of no use; the scalars were written all the same.
-            TypeError: Likewise.
-        """
+        """Write what is known of the step, and count it, whatever cannot be read of it."""
         started_ns = time.perf_counter_ns()
-        words = self._words
         request = self.begin()
+        now_ns = time.monotonic_ns()
+        try:
+            step = self._write(loss, metrics, optimizer_step)
+        finally:
+            step_ns = self._count(now_ns)
+        self._relay.check(now_ns)
+        try:
+            if request is not None and raw is not None:
+                self._show(raw, step, request, now_ns, step_ns)
+        finally:
+            self._words[Word.CAPTURE_NS] += time.perf_counter_ns() - started_ns
+
+    def _write(
+        self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any
+    ) -> StepRecord:
         step = StepRecord(
             global_step=self.global_step,
             epoch=self.epoch,
             batch_index=self.batch_index,
             time_ms=time.time() * 1e3,
             loss=None if loss is None else self._number("loss", loss),
-            optimizer_step=optimizer_step,
+            optimizer_step=self._whole("optimizer_step", optimizer_step),
             attempt=self.attempt,
             metrics=self.numbers(metrics) if metrics else {},
         )
         if not self._records.write(pack_step(step), self._reserve):
-            words[Word.REFUSED_SCALARS] += 1
-        now_ns = time.monotonic_ns()
+            self._words[Word.REFUSED_SCALARS] += 1
+        return step
+
+    def _count(self, now_ns: int) -> int:
+        """Count a step, and return how long it took; 0: unknown."""
+        words = self._words
+        last_ns = words[Word.LAST_STEP_NS]
         self.global_step += 1
         self.batch_index += 1
         words[Word.STEPS] += 1
         words[Word.LAST_STEP_NS] = now_ns
         self._request = None
-        self._relay.check(now_ns)
-        try:
-            if request is not None:
-                self._show(raw, step, request, now_ns)
-        finally:
-            words[Word.CAPTURE_NS] += time.perf_counter_ns() - started_ns
+        return now_ns - last_ns if last_ns else 0
 
-    def _show(self, raw: Any, step: StepRecord, request: FrameRequest, now_ns: int) -> None:
+    def _show(
+        self, raw: Any, step: StepRecord, request: FrameRequest, now_ns: int, step_ns: int
+    ) -> None:
+        started_ns = time.thread_time_ns()  # not what the training lost to others meanwhile
         batch = self._collect(raw)
         if batch is None:
             return
@@ -140,20 +154,24 @@ class StepRecorder:
             "epoch": step.epoch,
             "batch_index": step.batch_index,
             "time_ms": step.time_ms,
-            "batch_size": _batch_size(batch),
+            "batch_size": self._batch_size(batch),
             "loss": step.loss,
             "optimizer_step": step.optimizer_step,
             "attempt": step.attempt,
         }
-        if self._frames.add(batch, described, request, now_ns):
+        if self._frames.add(batch, described, request, now_ns, step_ns):
             self._relay.wake()
+        self._pace.spent(time.thread_time_ns() - started_ns, now_ns)
 
     def end_epoch(self, event: EpochEvent) -> dict[str, Any]:
         """Return the EPOCH record's fields, and begin the next epoch."""
         now_ns = time.monotonic_ns()
+        told = {
+            name: value for name in _EPOCH_NUMBERS if (value := getattr(event, name)) is not None
+        }
         record = {
-            **{name: getattr(event, name) for name in _EPOCH_FIELDS},
-            "metrics": dict(event.metrics),
+            **self.numbers(told),
+            "metrics": self.numbers(event.metrics),
             "epoch": self.epoch,
             "global_step": self.newest_step or 0,
             "duration_ms": (now_ns - self._epoch_started_ns) // 1_000_000,
@@ -166,17 +184,42 @@ class StepRecorder:
         return record
 
     def resume_at(self, global_step: int, epoch: int, attempt: int | None) -> None:
-        """Continue the counts of a resumed run; steps trained before are a later attempt."""
+        """Continue the counts of a resumed run; steps trained before are a later attempt.
+
+        Raises:
+            ValueError: A count is negative or beyond all measure.
+            TypeError: A count is no whole number.
+        """
         if attempt is None:
-            attempt = self.attempt + (global_step < self.global_step)
-        self.global_step, self.epoch, self.attempt = global_step, epoch, attempt
+            attempt = self.attempt + (index(global_step) < self.global_step)
+        counts = (index(global_step), index(epoch), index(attempt))
+        for count, limit in zip(counts, (_MOST_STEPS, _MOST_EPOCHS, _MOST_EPOCHS), strict=True):
+            if not 0 <= count < limit:
+                raise ValueError(f"step, epoch and attempt are {counts}: {count} is not from 0")
+        self.global_step, self.epoch, self.attempt = counts
+        self.batch_index = 0
+
+    def close(self) -> None:
+        """Let go of the channel; a frame that still waits for samples is given up."""
+        self._frames.close()
 
     def _number(self, name: str, value: Any) -> float | None:
         try:
             return scalar(value)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the door of a stranger's number; told, counted
             self._failed(name, error)
             return None
+
+    def _whole(self, name: str, value: Any) -> int | None:
+        if value is None:
+            return None
+        number = value if type(value) is int else self._number(name, value)
+        if number is None:
+            return None
+        if 0 <= number < _MOST_STEPS:
+            return int(number)
+        self._failed(name, ValueError(f"{number} is no count"))
+        return None
 
     def numbers(self, values: Mapping[str, Any]) -> dict[str, float]:
         """Return those values that are numbers; tell of the others."""
@@ -184,14 +227,16 @@ class StepRecorder:
         for name, value in values.items():
             number = self._number(name, value)
             if number is not None:
-                numbers[str(name)] = number
+                numbers[str(name).replace("\0", " ")] = number
         return numbers
 
-
-def _batch_size(batch: BatchEvent) -> int | None:
-    if batch.batch_size is not None:
-        return batch.batch_size
-    for value in (batch.images, batch.targets, batch.outputs, batch.texts):
-        if value is not None:
-            return length(value)
-    return None
+    def _batch_size(self, batch: BatchEvent) -> int | None:
+        if batch.batch_size is not None:
+            return self._whole("batch_size", batch.batch_size)
+        for value in (batch.images, batch.targets, batch.outputs, batch.texts):
+            if value is not None:
+                try:
+                    return length(value)
+                except Exception:  # noqa: BLE001 - a stranger's array, told of where it is read
+                    return None
+        return None

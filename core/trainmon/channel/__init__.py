@@ -14,7 +14,7 @@ from trainmon.channel.frames import SLOT_BYTES, SLOTS, FrameSlots, SlotWriter
 from trainmon.channel.hello import read_hello, write_hello
 from trainmon.channel.memory import SharedMemory
 from trainmon.channel.records import Kind, StepRecord, pack_json, pack_step, unpack
-from trainmon.channel.ring import RingReader, RingWriter
+from trainmon.channel.ring import Ring, RingReader, RingWriter
 
 __all__ = [
     "EXIT_FINAL",
@@ -50,6 +50,9 @@ class Channel:
         record_bytes: Bytes of the record ring; a multiple of 4096.
     """
 
+    records: Ring
+    commands: Ring
+
     def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
         self.memory = memory
         self.record_bytes = record_bytes
@@ -61,6 +64,14 @@ class Channel:
         self._record_view = view[records:slots]
         self.slots = FrameSlots(view[slots:], self.block)
 
+    def close(self) -> None:
+        """Unmap and close; idempotent. An array of a slot that is still held stays mapped."""
+        if self.memory.descriptor < 0:
+            return
+        for part in (self.records, self.commands, self.slots, self.block):
+            part.close()
+        self.memory.close()
+
     @staticmethod
     def size(record_bytes: int) -> int:
         """Return the bytes of shared memory a channel takes."""
@@ -70,10 +81,14 @@ class Channel:
 class TrainerChannel(Channel):
     """The training's end."""
 
+    records: RingWriter
+    commands: RingReader
+
     def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
         super().__init__(memory, record_bytes)
         self.records = RingWriter(self._record_view)
         self.commands = RingReader(self._command_view)
+        self._frame_ends = [0] * SLOTS
 
     @classmethod
     def create(cls, record_bytes: int) -> TrainerChannel:
@@ -81,9 +96,38 @@ class TrainerChannel(Channel):
         record_bytes = -(-record_bytes // 4096) * 4096
         return cls(SharedMemory.create(cls.size(record_bytes)), record_bytes)
 
+    def send_frame(self, slot: int, record: bytes, reserve: int) -> bool:
+        """Give a written slot to the relay with the record that tells of it.
+
+        Returns:
+            False where fewer than ``reserve`` bytes of the ring would stay free; the slot is free
+            again.
+        """
+        # The slot changes hands before the record tells of it: the relay must find it ready.
+        self.slots.hand_over(slot)
+        if not self.records.write(record, reserve):
+            self.slots.free(slot)
+            return False
+        self._frame_ends[slot] = self.records.written
+        return True
+
+    def reclaim_slots(self) -> None:
+        """Take back the slots of which a relay had read when it died, and no others.
+
+        To be called while no relay runs: the next one reads what that one had not, and a slot
+        whose record still lies in the ring must not be written meanwhile, or the record would
+        describe another picture.
+        """
+        for slot, end in enumerate(self._frame_ends):
+            if self.records.released >= end:
+                self.slots.free(slot)
+
 
 class RelayChannel(Channel):
     """The relay's end."""
+
+    records: RingReader
+    commands: RingWriter
 
     def __init__(self, memory: SharedMemory, record_bytes: int) -> None:
         super().__init__(memory, record_bytes)

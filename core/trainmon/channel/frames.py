@@ -18,6 +18,7 @@ the relay to compute each sample's loss and compare the mean with the batch's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from trainmon.channel.block import ControlBlock, SlotState, Word
@@ -49,7 +50,7 @@ class FrameSlots:
     def free_slot(self) -> int | None:
         """Return a slot the training may write, or None."""
         for slot in range(SLOTS):
-            if self._words[Word.SLOT_0 + slot] == SlotState.FREE:
+            if self.is_free(slot):
                 return slot
         return None
 
@@ -61,10 +62,14 @@ class FrameSlots:
         """Give a slot back to the training."""
         self._words[Word.SLOT_0 + slot] = SlotState.FREE
 
-    def free_all(self) -> None:
-        """Give every slot back: the relay that held some is dead."""
-        for slot in range(SLOTS):
-            self.free(slot)
+    def is_free(self, slot: int) -> bool:
+        """Return whether the training may write a slot."""
+        return bool(self._words[Word.SLOT_0 + slot] == SlotState.FREE)
+
+    def close(self) -> None:
+        """Let go of the shared bytes; an array somebody still holds keeps them."""
+        with suppress(BufferError):
+            self._view.release()
 
     def writer(self, slot: int) -> SlotWriter:
         """Return a writer at the beginning of a slot."""

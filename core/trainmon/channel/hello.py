@@ -3,7 +3,7 @@
 A JSON object in an anonymous file whose descriptor the relay inherits (a pipe would block where
 a run has more class names than fit). Fields: ``info`` (SessionInfo's fields), ``details`` (as in a
 DETAILS record: all that became known so far), ``status`` and ``message`` (the newest state),
-``adapter`` (name of the plugin that feeds the session), ``last_command_id``.
+``adapter`` (name of the plugin that feeds the session).
 """
 
 from __future__ import annotations

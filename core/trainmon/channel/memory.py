@@ -59,6 +59,7 @@ class SharedMemory:
             return
         with suppress(BufferError):
             self.view.release()
+        with suppress(BufferError):
             self._map.close()
         os.close(self.descriptor)
         self.descriptor = -1

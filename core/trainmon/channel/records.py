@@ -71,7 +71,7 @@ def _join(names: tuple[str, ...]) -> bytes:
     if blob is None:
         if len(_joined) > 1000:  # a script that makes up names must not grow this for ever
             _joined.clear()
-        blob = _joined[names] = "\0".join(names).encode()
+        blob = _joined[names] = "\0".join(names).encode("utf-8", "replace")
     return blob
 
 

@@ -13,6 +13,7 @@ before the bytes (the reader then tries again).
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 
 __all__ = ["Ring", "RingReader", "RingWriter"]
@@ -21,6 +22,7 @@ _HEADER = struct.Struct("=II")
 _DATA = 128
 _WRITER, _READER = 0, 8  # indices of u64
 _WRAP = 0xFFFFFFFF
+_LOCKED_S = 0.05  # a write takes some 2 µs: whoever waits longer has interrupted it
 _PATIENCE = 100  # reads that may see a bad checksum before the record is given up as corrupt
 
 
@@ -36,10 +38,21 @@ class Ring:
     """
 
     def __init__(self, view: memoryview) -> None:
+        self._view = view
         # A cast view stores 8 aligned bytes at once, where struct writes byte by byte.
         self._positions = view[:_DATA].cast("Q")
         self._data = view[_DATA:]
         self.capacity = len(self._data)
+
+    @property
+    def written(self) -> int:
+        """Bytes written since the beginning: where the next record begins."""
+        return self._positions[_WRITER]
+
+    @property
+    def released(self) -> int:
+        """Bytes released since the beginning."""
+        return self._positions[_READER]
 
     @property
     def used(self) -> int:
@@ -48,15 +61,30 @@ class Ring:
 
     def close(self) -> None:
         """Let go of the shared bytes."""
-        self._positions.release()
-        self._data.release()
+        for view in (self._positions, self._data, self._view):
+            view.release()
 
 
 class RingWriter(Ring):
-    """The end that writes."""
+    """The end that writes; from any thread, one at a time."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__(view)
+        self._lock = threading.Lock()
 
     def write(self, payload: bytes, reserve: int = 0) -> bool:
-        """Append a record, or return False where fewer than ``reserve`` bytes would stay free."""
+        """Append a record, or return False where fewer than ``reserve`` bytes would stay free.
+
+        False, too, from a signal handler that interrupted a write.
+        """
+        if not self._lock.acquire(timeout=_LOCKED_S):
+            return False
+        try:
+            return self._write(payload, reserve)
+        finally:
+            self._lock.release()
+
+    def _write(self, payload: bytes, reserve: int) -> bool:
         positions, data = self._positions, self._data
         need = _padded(len(payload))
         position = positions[_WRITER]

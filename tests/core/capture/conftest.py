@@ -37,8 +37,8 @@ class BothEnds:
         self.relay.block.words[Word.COMMANDS] += 1
 
     def close(self) -> None:
-        self.relay.memory.close()
-        self.trainer.memory.close()
+        self.relay.close()
+        self.trainer.close()
 
 
 class QuietRelay:

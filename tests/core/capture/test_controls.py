@@ -24,6 +24,8 @@ class Loop:
         self.ends, self.relay = ends, relay
         self.optimizer = SimpleNamespace(learning_rate=0.1)
         self.step = 0
+        self.state = "RUNNING"
+        self.failures: list[Exception] = []
         self.control_context = LoopContext((self.optimizer,), ())
         adapter = BareLoop()
         self.point = ControlPoint(
@@ -32,6 +34,8 @@ class Loop:
             lambda command: adapter.trainmon_apply_control(self, command),
             lambda kind, fields: ends.trainer.records.write(_packed(kind, fields)),
             lambda: self.step,
+            lambda: self.state,
+            lambda where, error: self.failures.append(error),
             orphan_timeout_s,
         )
 
@@ -163,6 +167,100 @@ def test_an_orphaned_pause_ends(ends, relay, caplog) -> None:
         loop.batch()
     assert not loop.point.paused
     assert "TRAINMON_PAUSE_ORPHAN_TIMEOUT" in caplog.text
+
+
+def test_a_pause_ends_where_no_relay_is_left(ends, relay) -> None:
+    """A pause that only a relay could end, dead or stopped for too long, ends by itself."""
+    loop = Loop(ends, relay, orphan_timeout_s=5)
+    ends.send(command_id="p", kind="pause")
+
+    def lose_the_relay() -> None:
+        ends.relay.block.words[Word.RELAY_ALIVE_NS] = time.monotonic_ns() - 6 * 10**9
+
+    relay.on_wait = [lose_the_relay]
+    loop.batch()
+    assert not loop.point.paused
+
+
+def test_a_pause_within_an_evaluation_goes_back_to_it(loop) -> None:
+    """After a pause in the midst of an evaluation the run shows as evaluating again."""
+    loop.state = "EVALUATING"
+    loop.ends.send(command_id="p", kind="pause")
+    loop.relay.on_wait = [lambda: loop.ends.send(command_id="r", kind="resume")]
+    loop.batch()
+    states = [record["status"] for record in loop.ends.of(Kind.STATUS)]
+    assert states == ["PAUSED", "EVALUATING"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"command_id": "x", "kind": "dance"}, {"command_id": "x"}, {"kind": "pause", "value": 1}],
+)
+def test_what_cannot_be_understood_harms_no_other_command(loop, nonsense) -> None:
+    """A command this version does not know is rejected, and the one behind it is carried out."""
+    loop.ends.send(**nonsense)
+    loop.ends.send(**adjust(value=0.5))
+    loop.batch()
+    first, second = loop.results()
+    assert first["state"] == "REJECTED"
+    assert "not understood" in first["message"]
+    assert (second["command_id"], second["state"]) == ("a", "APPLIED")
+    assert loop.optimizer.learning_rate == 0.5
+
+
+def test_nonsense_does_not_end_a_pause(loop) -> None:
+    """A paused run that is sent what it does not understand stays paused until resumed."""
+    loop.ends.send(command_id="p", kind="pause")
+    still = []
+    loop.relay.on_wait = [
+        lambda: loop.ends.send(command_id="x", kind="dance"),
+        lambda: still.append(loop.point.paused),
+        lambda: loop.ends.send(command_id="r", kind="resume"),
+    ]
+    loop.batch()
+    assert still == [True]
+
+
+def test_a_knob_that_cannot_be_read_back_harms_no_other(loop) -> None:
+    """A control whose reading raises is told of, and the next control's value is read back."""
+    state = {"dropout": 0.1}
+    broken = False
+
+    def read() -> float:
+        if broken:
+            raise RuntimeError("gone")
+        return 1.0
+
+    loop.point.knobs = {
+        "fragile": Knob(ControlSpec("fragile"), lambda value: None, read),
+        "dropout": Knob(
+            ControlSpec("dropout"),
+            lambda value: state.update(dropout=value),
+            lambda: state["dropout"],
+        ),
+    }
+    for name in ("fragile", "dropout"):
+        loop.ends.send(command_id=name, kind="set_control", name=name, value=0.3)
+    loop.batch()
+    broken = True
+    loop.batch()
+    assert [str(error) for error in loop.failures] == ["gone"]
+    assert loop.results()[-1]["effective_value"] == 0.3
+
+
+def test_an_adapter_may_stop_its_framework_by_raising(ends, relay) -> None:
+    """StopTraining out of an adapter's control stops the run and is on record as applied."""
+    loop = Loop(ends, relay)
+
+    def stop(command) -> None:
+        raise StopTraining
+
+    loop.point._apply = stop
+    ends.send(command_id="s", kind="stop")
+    with pytest.raises(StopTraining):
+        loop.batch()
+    (result,) = loop.results()
+    assert (result["command_id"], result["state"]) == ("s", "APPLIED")
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,14 @@ REQUEST = FrameRequest(max_samples=16, tile_size=32)
 SECOND_NS = 10**9
 
 
+def unexpected(role: str, error: Exception) -> None:
+    """Fail for what a batch is told to be of no use for."""
+    raise AssertionError(f"{role}: {error}") from error
+
+
 def frame(ends, batch: BatchEvent, request: FrameRequest = REQUEST):
     """Write one batch and return its record and arrays as the relay finds them."""
-    writer = FrameWriter(ends.trainer, None)
+    writer = FrameWriter(ends.trainer, None, unexpected)
     assert writer.begin(LIVE, 0)
     assert writer.add(batch, STEP, request, 2 * SECOND_NS)
     (record,) = ends.of(Kind.FRAME)
@@ -89,7 +94,7 @@ def test_the_users_array_is_neither_changed_nor_kept(ends) -> None:
 
 def test_small_batches_are_gathered(ends) -> None:
     """Batches of 6 make one frame of 16, and each sample says which step it is of."""
-    writer = FrameWriter(ends.trainer, None)
+    writer = FrameWriter(ends.trainer, None, unexpected)
     assert writer.begin(LIVE, 0)
     for step in range(3):
         batch = BatchEvent(images=numbered(6, 8, 8), targets=np.full(6, step))
@@ -105,7 +110,7 @@ def test_small_batches_are_gathered(ends) -> None:
 
 def test_a_frame_waits_no_longer_than_a_second(ends) -> None:
     """Fewer than 16 samples go out once a second has passed."""
-    writer = FrameWriter(ends.trainer, None)
+    writer = FrameWriter(ends.trainer, None, unexpected)
     writer.begin(LIVE, 0)
     assert not writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, SECOND_NS - 1)
     assert writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, SECOND_NS)
@@ -115,7 +120,7 @@ def test_a_frame_waits_no_longer_than_a_second(ends) -> None:
 
 def test_other_shapes_end_the_gathering(ends) -> None:
     """A batch of another shape sends what was gathered and is not mixed into it."""
-    writer = FrameWriter(ends.trainer, None)
+    writer = FrameWriter(ends.trainer, None, unexpected)
     writer.begin(LIVE, 0)
     assert not writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, 0)
     assert writer.add(BatchEvent(images=numbered(2, 9, 9)), STEP, REQUEST, 1)
@@ -129,25 +134,111 @@ def test_other_shapes_end_the_gathering(ends) -> None:
         BatchEvent(images=np.zeros((4, 4))),
         BatchEvent(images=np.zeros((4, 5, 6, 7))),
         BatchEvent(images=np.zeros((4, 2, 2, 2, 2))),
-        BatchEvent(images=np.zeros((4, 8, 8)), targets=np.zeros(5)),
+        BatchEvent(images=np.zeros((4, 0, 8))),
         BatchEvent(images=np.array(["cat"] * 4)),
         BatchEvent(images=np.zeros((4, 8, 8), complex)),
     ],
 )
 def test_useless_images_are_refused_with_the_reason(ends, batch) -> None:
-    """Images of wrong rank, length or type raise an error that tells why, and free the slot."""
-    writer = FrameWriter(ends.trainer, None)
+    """Of images of wrong rank or type the reason is told, no frame is sent, the slot stays free."""
+    told = []
+    writer = FrameWriter(ends.trainer, None, lambda role, error: told.append((role, str(error))))
     writer.begin(LIVE, 0)
-    with pytest.raises((ValueError, TypeError), match=r"shape|differ|numbers"):
-        writer.add(batch, STEP, REQUEST, 0)
+    assert not writer.add(batch, STEP, REQUEST, 2 * SECOND_NS)
+    assert [role for role, _ in told] == ["images"]
+    assert any(word in told[0][1] for word in ("shape", "numbers"))
     assert not writer.gathering
     assert ends.relay.block.words[Word.SLOT_0] == SlotState.FREE
     assert ends.of(Kind.FRAME) == []
 
 
+@pytest.mark.parametrize(
+    "useless",
+    [
+        {"targets": [{"boxes": 1}] * 4},
+        {"targets": ["cat", "dog", "cat", "dog"]},
+        {"targets": np.zeros(5)},
+        {"targets": np.float64(3)},
+        {"outputs": np.zeros((4, 21, 512, 512), np.float32)},
+        {"sample_losses": object()},
+        {"texts": ["one"]},
+    ],
+)
+def test_what_is_useless_hides_no_more_than_itself(ends, useless) -> None:
+    """Where targets, outputs or losses cannot be shown the pictures are, and it is told why."""
+    told: list[str] = []
+    writer = FrameWriter(ends.trainer, None, lambda role, _: told.append(role))
+    writer.begin(LIVE, 0)
+    batch = BatchEvent(images=numbered(4, 8, 8), **useless)
+    assert writer.add(batch, STEP, REQUEST, 2 * SECOND_NS)
+    assert told == list(useless)
+    (record,) = ends.of(Kind.FRAME)
+    assert list(record["arrays"]) == ["images"]
+
+
+def test_a_frame_waits_for_samples(ends) -> None:
+    """A loop that shows pictures now and then is not asked in vain: the frame waits for one."""
+    writer = FrameWriter(ends.trainer, None, unexpected)
+    writer.begin(LIVE, 0)
+    assert not writer.add(BatchEvent(), STEP, REQUEST, 0)
+    assert writer.add(BatchEvent(images=numbered(16, 8, 8)), STEP, REQUEST, 0)
+
+
+def test_an_empty_batch_keeps_what_was_gathered(ends) -> None:
+    """A batch of no samples between others neither counts nor ends the gathering."""
+    writer = FrameWriter(ends.trainer, None, unexpected)
+    writer.begin(LIVE, 0)
+    assert not writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, 0)
+    assert not writer.add(BatchEvent(images=numbered(0, 8, 8)), STEP, REQUEST, 0)
+    assert writer.add(BatchEvent(images=numbered(2, 8, 8)), STEP, REQUEST, SECOND_NS)
+    (record,) = ends.of(Kind.FRAME)
+    assert record["arrays"]["images"][1] == [4, 8, 8]
+
+
+def test_a_frame_does_not_wait_for_a_step_that_comes_too_late(ends) -> None:
+    """Where steps take a second, four samples go out at once."""
+    writer = FrameWriter(ends.trainer, None, unexpected)
+    writer.begin(LIVE, 0)
+    assert writer.add(BatchEvent(images=numbered(4, 8, 8)), STEP, REQUEST, 0, SECOND_NS)
+
+
+def test_what_is_no_json_costs_no_slot(ends) -> None:
+    """A field that the record cannot hold gives the frame up, and the slot stays free."""
+    writer = FrameWriter(ends.trainer, None, unexpected)
+    writer.begin(LIVE, 0)
+    batch = BatchEvent(images=numbered(16, 8, 8))
+    with pytest.raises(TypeError, match="JSON"):
+        writer.add(batch, {**STEP, "batch_size": np.int64(16)}, REQUEST, 0)
+    assert ends.relay.block.words[Word.SLOT_0] == SlotState.FREE
+
+
+def test_no_frame_is_larger_than_a_step_may_wait_for(ends) -> None:
+    """Of 16 large float pictures fewer pixels are copied than asked for, within the limit."""
+    images = np.zeros((16, 3, 512, 512), np.float32)
+    _, arrays = frame(ends, BatchEvent(images=images), FrameRequest(16, 512))
+    assert arrays["images"].shape == (16, 3, 256, 256)
+    assert arrays["images"].nbytes <= 12 << 20
+
+
+def test_channels_are_taken_where_they_lie(ends) -> None:
+    """Torch's channels_last is copied in the order of its memory, and says so."""
+    images = np.arange(16 * 6 * 8 * 3, dtype=np.float32).reshape(16, 6, 8, 3)
+    record, arrays = frame(ends, BatchEvent(images=images.transpose(0, 3, 1, 2)))
+    assert record["channels_first"] is False
+    assert np.array_equal(arrays["images"], images)
+
+
+def test_lists_are_read_row_by_row(ends) -> None:
+    """Of a list of pictures only those chosen are looked at."""
+    pictures = [*numbered(64, 8, 8)]
+    record, arrays = frame(ends, BatchEvent(images=pictures, targets=list(range(64))))
+    assert np.array_equal(arrays["images"][:, 0, 0], arrays["targets"])
+    assert record["arrays"]["images"][1] == [16, 8, 8]
+
+
 def test_slots_that_the_relay_holds_are_not_touched(ends) -> None:
     """With every slot unread no frame begins; one that was freed is used again."""
-    writer = FrameWriter(ends.trainer, None)
+    writer = FrameWriter(ends.trainer, None, unexpected)
     batch = BatchEvent(images=numbered(16, 8, 8))
     slots = []
     while writer.begin(LIVE, 0):
@@ -199,3 +290,29 @@ def test_without_a_viewer_only_key_frames(ends) -> None:
             seen.append(due)
     assert len(seen) == 6
     assert all(due.key_frame and not due.live for due in seen)
+
+
+def test_a_new_rate_holds_at_once(ends) -> None:
+    """A viewer who asks for more does not wait for the beat of the rate before."""
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 0.01
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=1e6)
+    due = pace.due(SECOND_NS)
+    assert due is not None
+    pace.taken(due, SECOND_NS)
+    assert pace.due(2 * SECOND_NS) is None
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 30
+    assert pace.due(2 * SECOND_NS) is not None
+
+
+def test_dear_pictures_come_less_often(ends) -> None:
+    """Pictures that cost 10 ms each take no more than a fiftieth of the time."""
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 60
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=1e6)
+    taken = 0
+    for now_ns in range(SECOND_NS, 11 * SECOND_NS, 5_000_000):
+        due = pace.due(now_ns)
+        if due is not None:
+            pace.taken(due, now_ns)
+            pace.spent(10_000_000, now_ns)
+            taken += 1
+    assert taken == pytest.approx(20, abs=1)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 
 import pytest
@@ -114,8 +115,50 @@ def test_survives_kill_of_the_writer() -> None:
     assert process.returncode == -signal.SIGKILL
     relay = RelayChannel.attach(os.dup(descriptor), channel.record_bytes)
     assert [relay.records.read() for _ in range(101)] == [*(b"%d" % n for n in range(100)), None]
-    relay.memory.close()
-    channel.memory.close()
+    relay.close()
+    channel.close()
+
+
+def test_a_write_within_a_write_is_refused() -> None:
+    """A signal handler that writes while it interrupts a write breaks nothing: it is refused."""
+
+    class Interrupted(bytes):
+        """Calls the handler in the midst of the write."""
+
+        def __len__(self) -> int:
+            answers.append(writer.write(b"from the handler"))
+            return super().__len__()
+
+    writer, reader = ring(1024)
+    answers: list[bool] = []
+    assert writer.write(Interrupted(b"interrupted"))
+    assert answers
+    assert not any(answers)
+    assert reader.read() == b"interrupted"
+    assert reader.read() is None
+
+
+def test_threads_write_one_at_a_time() -> None:
+    """Records of four threads arrive whole, each thread's in its order."""
+    writer, reader = ring(1 << 20)
+    threads = [
+        threading.Thread(
+            target=lambda name=name: [writer.write(b"%d %d" % (name, n)) for n in range(2000)]
+        )
+        for name in range(4)
+    ]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    found = [record.split() for record in iter(reader.read, None)]
+    for name in range(4):
+        assert [int(n) for who, n in found if int(who) == name] == list(range(2000))
 
 
 finite_or_not = st.floats(allow_nan=True, allow_infinity=True)

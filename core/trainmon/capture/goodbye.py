@@ -1,0 +1,48 @@
+"""The end of a session: the last record, and a bounded wait until the relay has delivered all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from trainmon.channel import TrainerChannel, Word
+
+if TYPE_CHECKING:
+    from trainmon.capture.relay_process import RelayProcess
+
+__all__ = ["say_goodbye"]
+
+_POLL_S = 0.05
+#: A monitor that has been away for so long is not waited for.
+_AWAY_NS = 1_000_000_000
+
+
+def say_goodbye(
+    channel: TrainerChannel, relay: RelayProcess, record: bytes, timeout_s: float
+) -> None:
+    """Hand over the last record and wait until everything is delivered.
+
+    Args:
+        channel: Where to.
+        relay: Who delivers; started again where it is dead.
+        record: The CLOSE record.
+        timeout_s: To wait at most. With the monitor away the relay goes on alone.
+    """
+    deadline_s = time.monotonic() + timeout_s
+
+    def wait() -> bool:
+        left_s = deadline_s - time.monotonic()
+        if left_s > 0:
+            relay.wait(min(_POLL_S, left_s))
+        return left_s > 0
+
+    relay.revive(timeout_s)
+    while not channel.records.write(record):
+        if not wait():
+            return
+    relay.wake()
+    words = channel.block.words
+    while words[Word.DELIVERED] == 0 and wait():
+        lost_ns = words[Word.LINK_LOST_NS]
+        if lost_ns and time.monotonic_ns() - lost_ns > _AWAY_NS:
+            return
