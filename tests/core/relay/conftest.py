@@ -67,6 +67,18 @@ async def _now(read: Callable[[], Any]) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+class _Server(Server):
+    """A server that knows its connections: from Python 3.12 on it waits for the last to close."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.protocols: list[Any] = []
+
+    def _protocol_factory(self) -> Any:
+        self.protocols.append(super()._protocol_factory())
+        return self.protocols[-1]
+
+
 class ScriptedMonitor(TelemetryServiceBase):
     """Does what a test says, also what the real monitor cannot be made to do."""
 
@@ -94,7 +106,7 @@ class ScriptedMonitor(TelemetryServiceBase):
         """What registration is answered with."""
         self._news = asyncio.Condition()
         self._streams: list[Any] = []
-        self._server: Server | None = None
+        self._server: _Server | None = None
         self.port = 0
 
     # --- the service ------------------------------------------------------------------------------
@@ -207,7 +219,7 @@ class ScriptedMonitor(TelemetryServiceBase):
 
     async def start(self) -> None:
         """Listen, on the same port as before where there was one."""
-        self._server = Server([self])
+        self._server = _Server([self])
         await self._server.start("127.0.0.1", self.port)
         listening = self._server._server.sockets[0]
         self.port = listening.getsockname()[1]
@@ -225,6 +237,9 @@ class ScriptedMonitor(TelemetryServiceBase):
             transport = stream._stream._transport
             transport.abort()
         self._streams.clear()
+        for protocol in server.protocols:
+            if hasattr(protocol, "connection"):
+                protocol.connection.close()
         await server.wait_closed()
 
 
