@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -38,6 +39,10 @@ PARTS = {
 
 #: Helpers of the standard library that live as long as the process that started them.
 LASTING_HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+# No test is about time: a loaded machine must not fail one.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Read once, before the tests' environment hides the variables.
 _REQUIRED = {name for name in os.environ.get("TRAINMON_REQUIRE", "").split(",") if name}
