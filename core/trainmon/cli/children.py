@@ -14,6 +14,10 @@ from trainmon.errors import TrainmonError
 __all__ = ["Child", "ChildError", "trainmon_command"]
 
 
+#: How long the last words of a process that has ended are waited for.
+_LAST_WORDS_S = 1.0
+
+
 class ChildError(TrainmonError):
     """A process that a command needs did not start; the message holds what it said."""
 
@@ -75,7 +79,9 @@ class Child:
         raise ChildError(f"{self.name} ended with code {code} before it listened\n{words}".strip())
 
     def pass_on(self, target: IO[str], *, but: str = "\0") -> None:
-        """From now on, copy its output line by line, from a thread that ends with it.
+        """From now on, copy its output line by line, from a thread.
+
+        It ends with the last process that writes there: a relay may go on after its training.
 
         Args:
             target: Where to.
@@ -83,10 +89,11 @@ class Child:
         """
 
         def copy() -> None:
-            for line in self.output:
-                if not line.startswith(but):
-                    target.write(line)
-                    target.flush()
+            with self.output as lines:
+                for line in lines:
+                    if not line.startswith(but):
+                        target.write(line)
+                        target.flush()
 
         self._draining = threading.Thread(target=copy, name=f"trainmon-{self.name}", daemon=True)
         self._draining.start()
@@ -111,6 +118,6 @@ class Child:
                 self._process.kill()
                 self._process.wait()
         if self._draining is not None:
-            self._draining.join(timeout_s)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+            self._draining.join(_LAST_WORDS_S)  # then it closes the pipe by itself
+        else:
+            self.output.close()

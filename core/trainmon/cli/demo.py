@@ -72,11 +72,8 @@ def demo(
         listen = ("--host", host, "--port", str(port))
         try:
             address = _start_servers(stack, environment, str(monitor_port), listen)
-            trainer = Child(
-                "training",
-                _training(epochs, rate, log),
-                {**environment, "TRAINMON_MONITOR": address},
-            )
+            reached = {**environment, "TRAINMON_MONITOR": address}
+            trainer = _start(stack, "training", _training(epochs, rate, log), reached)
             trainer.pass_on(sys.stdout)
             _watch(trainer, stay=not exit_when_done)
         except KeyboardInterrupt:
