@@ -20,7 +20,7 @@ export function RunBar(props: {
     <header className="topbar run-bar">
       <Brand />
       <span className="run-name">
-        <strong title={run.sessionId}>{summary?.sessionName || run.sessionId}</strong>
+        <h1 title={run.sessionId}>{summary?.sessionName || run.sessionId}</h1>
         <small>{framework.join(" ")}</small>
       </span>
       <StateChip state={summary?.state} testId="session-state" live />
