@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server
@@ -70,8 +71,8 @@ async def _now(read: Callable[[], Any]) -> Any:
 class _Server(Server):
     """A server that knows its connections: from Python 3.12 on it waits for the last to close."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
         self.protocols: list[Any] = []
 
     def _protocol_factory(self) -> Any:
@@ -217,9 +218,9 @@ class ScriptedMonitor(TelemetryServiceBase):
 
     # --- its life ---------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, config: Configuration | None = None) -> None:
         """Listen, on the same port as before where there was one."""
-        self._server = _Server([self])
+        self._server = _Server([self], config=config)
         await self._server.start("127.0.0.1", self.port)
         listening = self._server._server.sockets[0]
         self.port = listening.getsockname()[1]

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 from grpclib.config import Configuration
-from grpclib.server import Server
 
 from trainmon.channel import Word
 
@@ -71,9 +70,7 @@ class SlowProxy:
 async def slow_link(monitor, trainer) -> AsyncIterator[None]:
     """Put a slow link between the relay and a monitor with the windows of the real one."""
     await monitor.stop()
-    windows = Configuration(http2_stream_window_size=256 << 10)
-    monitor._server = Server([monitor], config=windows)
-    await monitor._server.start("127.0.0.1", monitor.port)
+    await monitor.start(Configuration(http2_stream_window_size=256 << 10))
     proxy = SlowProxy(monitor.port)
     await proxy.start()
     trainer.monitor = f"127.0.0.1:{proxy.port}"
