@@ -52,6 +52,9 @@ STREAM_WINDOW_BYTES = 256 << 10
 CONNECTION_WINDOW_BYTES = 4 << 20
 #: Frames as large as the window: each frame costs h2 as much as copying 50 KB.
 FRAME_BYTES = STREAM_WINDOW_BYTES
+#: Streams a peer may have open on one connection. With h2's 100 the calls of a gateway with more
+#: viewers would wait in its client, silently.
+CONNECTION_STREAMS = 4096
 
 #: What is written for one stream before others get their turn, in bytes.
 BURST_BYTES = 256 << 10
@@ -228,12 +231,20 @@ def peer_of(stream: Stream[Any, Any]) -> str:
 
 
 class _Protocol(H2Protocol):
-    """One connection; announces large frames."""
+    """One connection; announces large frames and room for many streams."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         h2_connection = self.connection._connection  # noqa: SLF001 - grpclib has no setting for it
-        h2_connection.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
+        h2_connection.update_settings(
+            {
+                SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES,
+                SettingCodes.MAX_CONCURRENT_STREAMS: CONNECTION_STREAMS,
+            }
+        )
+        # h2 looks at its limit once for each chunk it is fed, so a large frame in the chunk that
+        # acknowledges the settings, such as a first registration, would end the connection.
+        h2_connection.max_inbound_frame_size = FRAME_BYTES
         self.connection.flush()
 
     def end(self) -> None:

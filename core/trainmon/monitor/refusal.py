@@ -6,7 +6,10 @@ from grpclib.const import Status
 
 from trainmon.errors import TrainmonError
 
-__all__ = ["RefusedError"]
+__all__ = ["MAX_REASON", "RefusedError"]
+
+#: Characters of a reason: it travels in a header, and clients take few KiB of headers.
+MAX_REASON = 1000
 
 
 class RefusedError(TrainmonError):
@@ -19,5 +22,5 @@ class RefusedError(TrainmonError):
 
     def __init__(self, status: Status, reason: str) -> None:
         self.status = status
-        self.reason = reason
-        super().__init__(reason)
+        self.reason = reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"
+        super().__init__(self.reason)
