@@ -72,14 +72,19 @@ def _row(summary: SessionSummary) -> tuple[str, ...]:
         epoch = f"{epoch}/{summary.total_epochs}"
     return (
         summary.session_id,
-        summary.session_name or "-",
-        summary.framework or "-",
+        _printable(summary.session_name) or "-",
+        _printable(summary.framework) or "-",
         state.lower().replace("_", " "),
         epoch,
         str(summary.global_step) if summary.HasField("global_step") else "-",
         f"{summary.loss:.4g}" if summary.HasField("loss") else "-",
         f"{summary.current_fps:.1f}",
     )
+
+
+def _printable(text: str) -> str:
+    """Return a name without what would move a terminal's cursor: any training may choose it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:

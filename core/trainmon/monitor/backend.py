@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
@@ -78,6 +79,8 @@ class Backend:
         self._no_streams.set()
         self._keep_alive_at = 0.0
         self.closing = False
+        self.failed_checks = 0
+        """How often looking after a session failed; each is in the log."""
 
     # Trainings.
 
@@ -88,12 +91,16 @@ class Backend:
             RefusedError: It cannot be; says why.
         """
         session = self.registry.enter(request)
+        stored = None
+        if request.producer_id not in session.producers:
+            # Before it joins: another registration of it may come while the store looks.
+            stored = await self.store.stored_sequence(session.id, request.producer_id)
         known = request.producer_id in session.producers
         producer, superseded = session.join(request)
         if superseded is not None:
             self._supersede(session, superseded)
         if not known:
-            producer.sequences.stored = await self.store.stored_sequence(session.id, producer.id)
+            producer.sequences.stored = stored
             self.state_changed(session)
         now = self.clock.wall_ms()
         config = session.config_for(producer)
@@ -254,11 +261,12 @@ class Backend:
 
     def summary_changed(self, session: Session) -> None:
         """Rates or progress of a session are others now."""
-        self.watchlist.changed(session.id)
+        if self.registry.get(session.id) is session:  # the last viewer of a deleted one leaves late
+            self.watchlist.changed(session.id)
 
     def state_changed(self, session: Session) -> None:
         """A session registered, does something else now, or ended."""
-        if session.id not in self.registry.sessions:
+        if self.registry.get(session.id) is not session:
             return
         self.watchlist.changed(session.id)
         self._keep_alive(session)
@@ -298,13 +306,21 @@ class Backend:
                 if link.over:
                     link.session.link_closed(link.producer, link)
         for session in self.registry.sessions.values():
-            session.check()
+            self._guarded(session.check)
         now = self.clock.monotonic()
         if now - self._keep_alive_at >= KEEP_ALIVE_S - TICK_S / 2:
             self._keep_alive_at = now
             self.watchlist.each(ListWatcher.ping)
             for session in self.registry.sessions.values():
-                self._keep_alive(session)
+                self._guarded(partial(self._keep_alive, session))
+
+    def _guarded(self, look_after: Callable[[], None]) -> None:
+        """Look after one session; one that cannot be looked after must not end the care for all."""
+        try:
+            look_after()
+        except Exception:  # noqa: BLE001 - see above; counted
+            self.failed_checks += 1
+            _log.exception("looking after a session failed")
 
     def _keep_alive(self, session: Session) -> None:
         if session.hub.viewers:

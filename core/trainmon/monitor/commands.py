@@ -15,6 +15,7 @@ from grpclib.const import Status
 
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.refusal import RefusedError
+from trainmon.monitor.wire_events import MAX_UINT64
 from trainmon.v1.control_pb2 import (
     CommandRecord,
     CommandResult,
@@ -31,6 +32,8 @@ MAX_COMMANDS = 1000
 OVERDUE_S = 5.0
 _MAX_TRANSITIONS = 64
 _MAX_ID = 128
+#: Characters of what a training says of a command, and bytes of its answer, that are kept.
+_MAX_MESSAGE, _MAX_RESULT_BYTES = 2000, 16 << 10
 
 RECORDED = CommandState.COMMAND_STATE_RECORDED
 SENT = CommandState.COMMAND_STATE_SENT
@@ -121,11 +124,15 @@ class CommandBook:
         """Return the ids of what must be sent, or sent again, on a new link; oldest first."""
         return list(self._open)
 
+    def is_open(self, command_id: str) -> bool:
+        """Return whether a command has not ended."""
+        return command_id in self._open
+
     def to_send(self, command_id: str) -> ControlCommand | None:
         """Return what to write to the stream, with the time to live that is left; None if ended."""
         entry = self._open.get(command_id)
-        if entry is None:
-            return None
+        if entry is None or entry.record.command.WhichOneof("action") is None:
+            return None  # what an earlier monitor sent: only its answer is known here
         command = ControlCommand()
         command.CopyFrom(entry.record.command)
         if entry.expires_at is not None:
@@ -133,7 +140,9 @@ class CommandBook:
             if left <= 0 and entry.record.state == RECORDED:
                 self._expire(entry, "its time to live passed before it could be sent")
                 return None
-            command.time_to_live_ms = max(0, round(left * 1000))
+            # Not more than was asked: a double rounds the greatest time to live up, out of range.
+            asked_ms = entry.record.command.time_to_live_ms
+            command.time_to_live_ms = min(max(0, round(left * 1000)), asked_ms)
         return command
 
     def was_sent(self, command_id: str) -> None:
@@ -153,6 +162,9 @@ class CommandBook:
             return "command_result.command_id should have 1 to 128 characters"
         if result.state not in _ANSWERS:
             return "command_result.state should be ACCEPTED, APPLIED, REJECTED or EXPIRED"
+        result.message = result.message[:_MAX_MESSAGE]
+        if result.ByteSize() > _MAX_RESULT_BYTES:
+            return f"command_result has {result.ByteSize()} bytes, the limit is {_MAX_RESULT_BYTES}"
         entry = self._entries.get(result.command_id)
         try:
             self._take(entry or self._unknown(result.command_id), result)
@@ -176,7 +188,7 @@ class CommandBook:
                 result = CommandResult(command_id=record.command.command_id, state=APPLIED)
                 result.message = "as the training's state says"
                 if step is not None:
-                    result.applied_at_step = step
+                    result.applied_at_step = min(step, MAX_UINT64)
                 self._take(entry, result)
 
     def link_lost(self) -> None:

@@ -10,7 +10,7 @@ from grpclib.const import Status
 from trainmon.monitor.doors import answering_refusals, require_known_caller, run_outlet
 from trainmon.monitor.framing import receive_request
 from trainmon.monitor.refusal import RefusedError
-from trainmon.monitor.store.base import MetricsQuery
+from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.summaries import snapshot, summarise
 from trainmon.monitor.viewer import Demand, Viewer
 from trainmon.v1.dashboard_grpc import DashboardServiceBase
@@ -120,9 +120,11 @@ class DashboardService(DashboardServiceBase):
             session = self._backend.registry.require(request.session_id)
             # Taken before the rows: what happens meanwhile is told again rather than not at all.
             cursor = session.hub.cursor
-            series = await self._backend.store.metrics(session.id, _query(request))
+            try:
+                series = await self._backend.store.metrics(session.id, _query(request))
+            except AnswerTooLargeError as error:
+                raise RefusedError(Status.RESOURCE_EXHAUSTED, str(error)) from None
             response = QueryMetricsResponse(series=series, cursor=cursor, timestamp_ms=self._now())
-            _check_size(response)
         await stream.send_message(response)
 
     async def GetBatch(  # noqa: N802 - the contract's name
@@ -162,14 +164,5 @@ def _query(request: QueryMetricsRequest) -> MetricsQuery:
         first_step=request.first_step if request.HasField("first_step") else None,
         last_step=request.last_step if request.HasField("last_step") else None,
         max_points=request.max_points,
+        max_bytes=MAX_ANSWER_BYTES,
     )
-
-
-def _check_size(response: QueryMetricsResponse) -> None:
-    size = response.ByteSize()
-    if size > MAX_ANSWER_BYTES:
-        raise RefusedError(
-            Status.RESOURCE_EXHAUSTED,
-            f"the answer would have {size} bytes, the limit is {MAX_ANSWER_BYTES}: ask for fewer "
-            "series, a shorter range of steps, or set max_points",
-        )

@@ -11,6 +11,8 @@ __all__ = ["MAX_REGISTRATION_BYTES", "merge_controls", "merge_details", "merge_r
 
 #: What may be known of one run, in bytes: it is part of every snapshot.
 MAX_REGISTRATION_BYTES = 1 << 20
+#: The same with the ids that the monitor adds.
+_MAX_KNOWN_BYTES = MAX_REGISTRATION_BYTES + (1 << 10)
 
 Registration = RegisterTrainingSessionRequest
 
@@ -27,14 +29,34 @@ _PLAIN = (
 _OPTIONAL = ("total_epochs", "batches_per_epoch")
 
 
-def merge_registration(known: Registration, news: Registration, *, prefer_news: bool) -> None:
+def merge_registration(known: Registration, news: Registration, *, prefer_news: bool) -> str:
     """Add what another registration of the same run says; empty and unset fields change nothing.
 
     Args:
         known: Changed in place.
         news: What was registered now.
         prefer_news: Whether it wins where both say something: true for the first rank.
+
+    Returns:
+        Why it was not added; empty where it was.
     """
+    if known.ByteSize() + news.ByteSize() <= MAX_REGISTRATION_BYTES:
+        _merge(known, news, prefer_news=prefer_news)
+        return ""
+    merged = Registration()
+    merged.CopyFrom(known)
+    _merge(merged, news, prefer_news=prefer_news)
+    if merged.ByteSize() > _MAX_KNOWN_BYTES:
+        return (
+            f"{merged.ByteSize()} bytes would be known of this run, the limit is "
+            f"{MAX_REGISTRATION_BYTES}: what is new was dropped; send fewer or shorter "
+            "hyperparameters and class names"
+        )
+    known.CopyFrom(merged)
+    return ""
+
+
+def _merge(known: Registration, news: Registration, *, prefer_news: bool) -> None:
     for name in _PLAIN:
         if getattr(news, name) and (prefer_news or not getattr(known, name)):
             setattr(known, name, getattr(news, name))
@@ -65,17 +87,7 @@ def merge_details(known: Registration, details: SessionDetails) -> str:
     for name in _OPTIONAL:
         if details.HasField(name):
             setattr(news, name, getattr(details, name))
-    merged = Registration()
-    merged.CopyFrom(known)
-    merge_registration(merged, news, prefer_news=True)
-    if merged.ByteSize() > MAX_REGISTRATION_BYTES:
-        return (
-            f"with status_update.details {merged.ByteSize()} bytes would be known of this run, "
-            f"the limit is {MAX_REGISTRATION_BYTES}: the details were dropped; send fewer or "
-            "shorter hyperparameters and class names"
-        )
-    known.CopyFrom(merged)
-    return ""
+    return merge_registration(known, news, prefer_news=True)
 
 
 def merge_controls(known: Registration, controls: Iterable[ControlSpec]) -> None:

@@ -140,7 +140,7 @@ class Hub:
         data = encode_event(
             EventField.SNAPSHOT, snapshot, self._clock.wall_ms(), self.cursor_at(position)
         )
-        viewer.push(Event(position, data))
+        viewer.push_snapshot(data)
         for event in self._ring:
             if event.position > position:
                 viewer.push(event)

@@ -69,7 +69,7 @@ class Ingest:
         if kind == "heartbeat":
             link.answer_heartbeat(request.heartbeat)
             producer.life.seen(request.heartbeat.trainer)
-            session.refresh()
+            session.refresh_for(producer)
             return
         sequence, told = _sequence(request), _Telling(link, session)
         if sequence == 0:
@@ -85,7 +85,7 @@ class Ingest:
         if sequence is not None:
             producer.sequences.commit(sequence)
         link.acknowledge(sequence)
-        session.refresh()
+        session.refresh_for(producer)
 
     async def _keep_and_show(
         self,

@@ -10,6 +10,7 @@ from grpclib.const import Status
 
 from trainmon.errors import STREAM_ENDING_STATUS
 from trainmon.monitor.clock import Clock
+from trainmon.monitor.commands import MAX_COMMANDS
 from trainmon.monitor.outlet import Outlet
 from trainmon.v1.telemetry_pb2 import (
     Acknowledgment,
@@ -87,6 +88,10 @@ class TrainerLink(Outlet):
 
     def command(self, command_id: str) -> None:
         """Send a command of the session's book."""
+        if len(self._commands) >= MAX_COMMANDS and self.session is not None:
+            # A training that does not read: what has expired meanwhile waits for nothing.
+            book = self.session.commands
+            self._commands = deque(filter(book.is_open, self._commands))
         self._commands.append(command_id)
         self.wake()
 

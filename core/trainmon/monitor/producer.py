@@ -8,6 +8,7 @@ from trainmon.monitor.link import TrainerLink
 from trainmon.monitor.liveness import Liveness
 from trainmon.monitor.pictures import PictureChecker
 from trainmon.monitor.sequences import Sequences
+from trainmon.v1.dashboard_pb2 import SessionState
 from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest, SessionConfig
 
 __all__ = ["Producer", "present_ranks"]
@@ -36,6 +37,8 @@ class Producer:
         """Whether its batches have ever carried a step but 0."""
         self.kept_picture_at: float | None = None
         """When a picture of a trainer that marks no key frames was last kept, in seconds."""
+        self.standing: tuple[SessionState, bool] | None = None
+        """State and end, as its session took them into account last; see ``refresh_for``."""
         self.describe(request)
 
     def describe(self, request: RegisterTrainingSessionRequest) -> None:

@@ -108,6 +108,7 @@ class MonitorServer:
         try:
             await server.start(self._host, self._port)
         except OSError as error:
+            await self._store.close()
             raise CannotListenError(self._host, self._port, error) from None
         self._server = server
         self._port = server.addresses()[0][1]

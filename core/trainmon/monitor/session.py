@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from grpclib.const import Status
+
 from trainmon.monitor.commands import CommandBook
 from trainmon.monitor.details import merge_details, merge_registration
 from trainmon.monitor.epochs import EpochTable
@@ -12,12 +14,14 @@ from trainmon.monitor.hub import Hub
 from trainmon.monitor.liveness import Liveness, joint_state
 from trainmon.monitor.producer import Producer, present_ranks
 from trainmon.monitor.progress import Progress
+from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.validation import MAX_SAMPLES
 from trainmon.monitor.wire_events import EventField
 from trainmon.v1.control_pb2 import CommandRecord, CommandState
 from trainmon.v1.dashboard_pb2 import SessionState
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
+    ErrorCode,
     ErrorResponse,
     PerformanceData,
     RegisterTrainingSessionRequest,
@@ -30,8 +34,10 @@ if TYPE_CHECKING:
     from trainmon.monitor.clock import Clock
     from trainmon.monitor.link import TrainerLink
 
-__all__ = ["Session", "SessionObserver"]
+__all__ = ["MAX_PRODUCERS", "Session", "SessionObserver"]
 
+#: Processes that may belong to one session. Each is in every list of it.
+MAX_PRODUCERS = 1024
 #: Errors of a session that are remembered.
 _MAX_ERRORS = 20
 #: Notes of a session that are remembered.
@@ -94,6 +100,7 @@ class Session:
         self._observer = observer
         self._commands_went_to = ""
         self._was_linked = False
+        self._first_rank = 0
         self._error_told: dict[int, float] = {}
 
     # Who belongs to it.
@@ -108,17 +115,26 @@ class Session:
 
         Returns:
             The producer, and the stream it had open, which is no longer its own.
+
+        Raises:
+            RefusedError: RESOURCE_EXHAUSTED where too many processes have joined.
         """
         now = self._clock.monotonic()
         producer = self.producers.get(request.producer_id)
         if producer is None:
+            self._make_room()
             life = Liveness(self._settings.heartbeat_timeout_ms / 1000, now)
             producer = self.producers[request.producer_id] = Producer(request, life)
         producer.describe(request)
+        self._first_rank = min(each.rank for each in self.producers.values())
         superseded = self._detach(producer)
         producer.life.registered(now)
         producer.last_seen_ms = self.last_seen_ms = self._clock.wall_ms()
-        merge_registration(self.registration, request, prefer_news=self.is_first_rank(producer))
+        complaint = merge_registration(
+            self.registration, request, prefer_news=self.is_first_rank(producer)
+        )
+        if complaint:
+            self._note_refused(complaint)
         producer.config = self.config_for(producer)
         self.refresh()
         return producer, superseded
@@ -149,7 +165,26 @@ class Session:
 
     def is_first_rank(self, producer: Producer) -> bool:
         """Return whether no other producer has a lower rank: it speaks for the run."""
-        return producer.rank == min(each.rank for each in self.producers.values())
+        return producer.rank == self._first_rank
+
+    def _make_room(self) -> None:
+        """Forget a process that was replaced, where too many have joined; the store forgets not."""
+        if len(self.producers) < MAX_PRODUCERS:
+            return
+        present = {each.id for each in present_ranks(self.producers.values())}
+        replaced = next((name for name in self.producers if name not in present), None)
+        if replaced is None:
+            raise RefusedError(
+                Status.RESOURCE_EXHAUSTED,
+                f"{MAX_PRODUCERS} processes belong to session {self.id}, which is the limit: "
+                "start another run, with a run_key of its own",
+            )
+        del self.producers[replaced]
+
+    def _note_refused(self, reason: str) -> None:
+        code = ErrorCode.ERROR_CODE_RESOURCE_EXHAUSTED
+        now_ms = self._clock.wall_ms()
+        self.note_error(ErrorResponse(code=code, message=reason, timestamp_ms=now_ms))
 
     def _detach(self, producer: Producer) -> TrainerLink | None:
         link, producer.link = producer.link, None
@@ -199,8 +234,10 @@ class Session:
 
     def config_for(self, producer: Producer) -> SessionConfig:
         """Return what the monitor wants of a producer; pictures of the first linked rank only."""
+        return self._config(producer, min(each.rank for each in (*self._linked(), producer)))
+
+    def _config(self, producer: Producer, first: int) -> SessionConfig:
         settings, demand = self._settings, self.hub.demand
-        first = min(each.rank for each in (*self._linked(), producer))
         return SessionConfig(
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
@@ -218,8 +255,9 @@ class Session:
         self._observer.summary_changed(self)
 
     def _tell_demand(self) -> None:
-        for producer in self._linked():
-            config = self.config_for(producer)
+        linked = self._linked()
+        for producer in linked:
+            config = self._config(producer, linked[0].rank)
             if producer.link is not None and config != producer.config:
                 producer.config = config
                 told = SessionConfig(timestamp_ms=self._clock.wall_ms())
@@ -252,6 +290,13 @@ class Session:
         """Take note that a message of a producer arrived."""
         producer.last_seen_ms = self.last_seen_ms = self._clock.wall_ms()
         self._observer.summary_changed(self)
+
+    def refresh_for(self, producer: Producer) -> None:
+        """Work out its state after news of one producer; looks at the others only if need be."""
+        standing = (producer.life.state, producer.life.ended)
+        if standing != producer.standing:
+            producer.standing = standing
+            self.refresh()
 
     def refresh(self) -> None:
         """Work out its state; if that has changed, everyone is told."""

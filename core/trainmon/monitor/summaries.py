@@ -8,14 +8,17 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from trainmon.monitor.session import Session
+from trainmon.monitor.wire_events import MAX_UINT64
 from trainmon.v1.dashboard_pb2 import KeepAlive, RankSummary, SessionSnapshot, SessionSummary
 from trainmon.v1.telemetry_pb2 import SessionConfig
 
 __all__ = ["keep_alive", "snapshot", "summarise"]
 
-#: Greatest size of the epochs, of the commands and of the picture in a snapshot, in bytes: all
-#: together stay below the smallest limit in the way, which is 4 MiB.
-_PART_BYTES = 1 << 20
+#: Greatest size of a snapshot, in bytes: the smallest limit in the way is 4 MiB. The registration
+#: may take 1 MiB of it.
+_SNAPSHOT_BYTES = 4_000_000
+#: Greatest size of the epochs and of the commands in it, the newest of each, in bytes.
+_PART_BYTES = 512 << 10
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -85,6 +88,7 @@ def snapshot(session: Session, now_ms: int, *, reset: bool, picture: bool) -> Se
         reset: Whether the receiver must forget what it had.
         picture: Whether the newest picture is wanted.
     """
+    missing = sum(each.sequences.missing for each in session.producers.values())
     shot = SessionSnapshot(
         summary=summarise(session, now_ms),
         registration=session.registration,
@@ -95,11 +99,11 @@ def snapshot(session: Session, now_ms: int, *, reset: bool, picture: bool) -> Se
         reset=reset,
         timestamp_ms=now_ms,
         notes=session.notes,
-        missing_records=sum(each.sequences.missing for each in session.producers.values()),
+        missing_records=min(missing, MAX_UINT64),
         errors=session.errors,
     )
     batch = session.newest_batch
-    if picture and batch is not None and batch.ByteSize() <= _PART_BYTES:
+    if picture and batch is not None and shot.ByteSize() + batch.ByteSize() <= _SNAPSHOT_BYTES:
         shot.batch_data.CopyFrom(batch)
     return shot
 

@@ -16,6 +16,10 @@ __all__ = ["MAX_NAME", "MAX_SAMPLES", "check_batch", "check_metrics"]
 
 #: Samples in one BatchData.
 MAX_SAMPLES = 16
+#: Classes told of one sample. Five are asked for; who sends ten loses nothing.
+MAX_SCORES = 32
+#: Series in one MetricData.
+MAX_SERIES = 10_000
 #: Characters of a series' name.
 MAX_NAME = 256
 #: Whole numbers that a double holds exactly.
@@ -44,6 +48,7 @@ def check_batch(batch: BatchData, class_names: int, pictures: PictureChecker) ->
     """
     complaints = _drop_surplus(batch)
     complaints += _drop_unaligned(batch)
+    complaints += _drop_surplus_scores(batch)
     complaints += _drop_bad_pictures(batch, pictures)
     complaints += _drop_bad_masks(batch, pictures)
     complaints += _drop_bad_classes(batch, class_names)
@@ -61,6 +66,17 @@ def _drop_surplus(batch: BatchData) -> list[str]:
             )
             del values[MAX_SAMPLES:]
     return complaints
+
+
+def _drop_surplus_scores(batch: BatchData) -> list[str]:
+    longest = max((len(each.top_k_scores) for each in batch.predictions), default=0)
+    if longest <= MAX_SCORES:
+        return []
+    for prediction in batch.predictions:
+        del prediction.top_k_scores[MAX_SCORES:]
+    return [
+        f"a prediction has {longest} top_k_scores, the limit is {MAX_SCORES}: the first were kept"
+    ]
 
 
 def _drop_unaligned(batch: BatchData) -> list[str]:
@@ -88,8 +104,7 @@ def _drop_bad_pictures(batch: BatchData, pictures: PictureChecker) -> list[str]:
     for index, _ in reversed(bad):
         _drop_sample(batch, index)
     index, complaint = bad[0]
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return [f"batch_data.images[{index}]{more} was dropped with its sample: {complaint}"]
+    return [f"batch_data.images[{index}]{_more(len(bad))} was dropped with its sample: {complaint}"]
 
 
 def _drop_bad_masks(batch: BatchData, pictures: PictureChecker) -> list[str]:
@@ -162,16 +177,35 @@ def check_metrics(data: MetricData) -> list[str]:
     """Drop series that cannot be stored. Values may be anything, NaN and infinities included.
 
     Returns:
-        One complaint for each series dropped.
+        At most two complaints: a message can hold millions of bad series.
     """
-    complaints = []
-    for index in reversed(range(len(data.series))):
-        complaint = _series_complaint(data.series[index])
-        if complaint:
-            name = data.series[index].name[:64]
-            complaints.append(f"metric_data series {name!r} was dropped: {complaint}")
-            del data.series[index]
-    return complaints
+    surplus = _drop_surplus_series(data)
+    bad = {
+        index: complaint
+        for index, complaint in enumerate(map(_series_complaint, data.series))
+        if complaint
+    }
+    if not bad:
+        return surplus
+    first = next(iter(bad))
+    told = f"metric_data series {data.series[first].name[:64]!r}{_more(len(bad))} was dropped: "
+    good = [series for index, series in enumerate(data.series) if index not in bad]
+    kept = MetricData(series=good)
+    del data.series[:]
+    data.series.MergeFrom(kept.series)
+    return [told + bad[first], *surplus]
+
+
+def _drop_surplus_series(data: MetricData) -> list[str]:
+    count = len(data.series)
+    if count <= MAX_SERIES:
+        return []
+    del data.series[MAX_SERIES:]
+    return [f"metric_data has {count} series, the limit is {MAX_SERIES}: the first were kept"]
+
+
+def _more(count: int) -> str:
+    return f" (and {count - 1} more)" if count > 1 else ""
 
 
 def _series_complaint(series: MetricSeries) -> str:

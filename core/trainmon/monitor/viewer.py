@@ -84,6 +84,7 @@ class Viewer(Outlet):
         super().__init__()
         self.demand = demand
         self._limit_bytes = limit_bytes
+        self._snapshot: bytes | None = None
         self._queue: deque[Event] = deque()
         self._queued_bytes = 0
         self._picture: Picture | None = None
@@ -96,6 +97,14 @@ class Viewer(Outlet):
     def queued_bytes(self) -> int:
         """What waits for this viewer, pictures aside, in bytes."""
         return self._queued_bytes
+
+    def push_snapshot(self, data: bytes) -> None:
+        """Send this first; it does not count as waiting.
+
+        There is one. Who resumes with much to catch up would else be ended for it, for ever.
+        """
+        self._snapshot = data
+        self.wake()
 
     def push(self, event: Event) -> None:
         """Queue an event; the viewer is ended if that is too much for it."""
@@ -126,7 +135,10 @@ class Viewer(Outlet):
             self.wake()
 
     def take(self, now: float) -> bytes | None:
-        """Return the next event; else a picture whose time has come; else a keep-alive."""
+        """Return the snapshot, the next event, a picture whose time has come, or a keep-alive."""
+        if self._snapshot is not None:
+            data, self._snapshot = self._snapshot, None
+            return data
         if self._queue:
             event = self._queue.popleft()
             self._queued_bytes -= event.cost
@@ -151,7 +163,7 @@ class Viewer(Outlet):
     def _overflow(self) -> None:
         self._queue.clear()
         self._queued_bytes = 0
-        self._picture = self._keep_alive = None
+        self._snapshot = self._picture = self._keep_alive = None
         self.end(
             Status.RESOURCE_EXHAUSTED,
             f"this viewer reads too slowly: more than {self._limit_bytes} bytes of events wait for "

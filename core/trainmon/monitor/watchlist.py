@@ -14,6 +14,8 @@ __all__ = ["ListWatcher", "Watchlist"]
 
 #: Least time between two messages with changes, in seconds.
 _EVERY_S = 0.25
+#: What is told in one message, in bytes; the rest of a long list follows in the next ones.
+_MESSAGE_BYTES = 1 << 20
 
 
 class ListWatcher(Outlet):
@@ -63,13 +65,17 @@ class ListWatcher(Outlet):
         elif not ((self._changed or self._removed) and now >= self._due):
             ping, self._ping = self._ping, False
             return message.SerializeToString() if ping else None
-        for session_id in self._changed:
-            message.sessions.append(summarise(self._sessions[session_id], now_ms))
         message.removed_session_ids.extend(self._removed)
-        self._changed.clear()
         self._removed.clear()
+        size = 0
+        while self._changed and size < _MESSAGE_BYTES:
+            session_id = next(iter(self._changed))
+            del self._changed[session_id]
+            summary = summarise(self._sessions[session_id], now_ms)
+            size += summary.ByteSize()
+            message.sessions.append(summary)
         self._ping = False
-        self._due = now + _EVERY_S
+        self._due = now if self._changed else now + _EVERY_S
         return message.SerializeToString()
 
     def next_due(self) -> float | None:

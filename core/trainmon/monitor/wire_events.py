@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from trainmon.v1.dashboard_pb2 import WatchSessionResponse
 
-__all__ = ["EventField", "encode_event"]
+__all__ = ["MAX_UINT64", "EventField", "encode_event"]
+
+#: Greatest value of most counts on the wire; what exceeds it cannot be serialised.
+MAX_UINT64 = 2**64 - 1
 
 
 class EventField:

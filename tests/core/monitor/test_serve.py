@@ -197,12 +197,12 @@ def test_the_lock_names_its_holder(tmp_path):
 
 
 def test_sessions_are_shown_as_a_table(serve):
-    """One line a session, the newest first, with its state and progress."""
+    """One line a session, the newest first; a name cannot move the terminal's cursor."""
     _, address = serve("--port", "0")
     assert "knows no sessions yet" in run("sessions", "--monitor", address).stdout
 
     async def register(telemetry, _):
-        for name in ("older", "newer"):
+        for name in ("older", "newer\x1b[2J\n"):
             request = RegisterTrainingSessionRequest(session_name=name, total_epochs=3)
             await telemetry.RegisterTrainingSession(request)
 
@@ -210,7 +210,7 @@ def test_sessions_are_shown_as_a_table(serve):
     done = run("sessions", TRAINMON_MONITOR=address)
     heading, *rows = done.stdout.splitlines()
     assert heading.split()[:3] == ["SESSION", "NAME", "FRAMEWORK"]
-    assert ["newer" in rows[0], "older" in rows[1]] == [True, True]
+    assert ["newer?[2J?" in rows[0], "older" in rows[1]] == [True, True]
     assert "starting" in rows[0]
     assert "1/3" in rows[0]
 

@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trainmon.errors import TrainmonError
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import BatchData, EpochData, MetricSeries
 
-__all__ = ["MetricsQuery", "Record", "Store"]
+__all__ = ["AnswerTooLargeError", "MetricsQuery", "Record", "Store"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,23 @@ class MetricsQuery:
     """Inclusive. None: to the end."""
     max_points: int = 0
     """At most so many rows a series; 0: every point."""
+    max_bytes: int = 64 << 20
+    """Greatest answer. It is built in memory, so it is refused before and not after."""
+
+
+class AnswerTooLargeError(TrainmonError):
+    """The answer to a query would be too large. The caller should ask for less.
+
+    Args:
+        limit: Greatest answer, in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"the answer would have more than {limit} bytes, the limit: ask for fewer series, a "
+            "shorter range of steps, or set max_points"
+        )
 
 
 class Store(ABC):
@@ -70,7 +88,11 @@ class Store(ABC):
 
     @abstractmethod
     async def metrics(self, session_id: str, query: MetricsQuery) -> list[MetricSeries]:
-        """Return scalars, thinned to buckets with exact extremes; by name, then attempt."""
+        """Return scalars, thinned to buckets with exact extremes; by name, then attempt.
+
+        Raises:
+            AnswerTooLargeError: They exceed the query's ``max_bytes``.
+        """
 
     @abstractmethod
     async def key_frame(self, session_id: str, step: int) -> BatchData | None:

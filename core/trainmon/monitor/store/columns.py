@@ -39,6 +39,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @property
+    def message_bytes(self) -> int:
+        """About how long :meth:`message` is, serialised, at least; in bytes."""
+        return len(self) * (3 if self.minimums is None else 5) * 8
+
     def select(self, chosen: slice | NDArray[np.intp]) -> Rows:
         """Return some of the rows."""
         extra = (None if each is None else each[chosen] for each in self._extremes())

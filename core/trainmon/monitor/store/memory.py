@@ -6,11 +6,12 @@ mean. Epochs and commands, which are few, are kept by the session itself while i
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 
 from trainmon.monitor.sequences import Sequences
-from trainmon.monitor.store.base import MetricsQuery, Record, Store
+from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery, Record, Store
 from trainmon.monitor.store.buckets import select_steps, thin
 from trainmon.monitor.store.columns import Columns
 from trainmon.monitor.store.key_frames import KeyFrames
@@ -83,16 +84,19 @@ class _SessionHistory:
     async def metrics(self, query: MetricsQuery) -> list[MetricSeries]:
         """Return scalars, thinned."""
         wanted = set(query.names)
-        chosen = [
-            (name, attempt, select_steps(columns, query))
-            for (name, attempt), columns in sorted(self._columns.items())
-            if not wanted or name in wanted
-        ]
-        return [
-            (await thin(rows, query.max_points)).message(name, attempt)
-            for name, attempt, rows in chosen
-            if len(rows)
-        ]
+        chosen = sorted(key for key in self._columns if not wanted or key[0] in wanted)
+        answer: list[MetricSeries] = []
+        left_bytes = query.max_bytes
+        for name, attempt in chosen:
+            columns = self._columns[name, attempt]
+            rows = await thin(select_steps(columns, query), query.max_points)
+            left_bytes -= rows.message_bytes
+            if left_bytes < 0:
+                raise AnswerTooLargeError(query.max_bytes)
+            if len(rows):
+                answer.append(rows.message(name, attempt))
+            await asyncio.sleep(0)  # ten thousand series take a second; others get their turn
+        return answer
 
 
 class MemoryStore(Store):
