@@ -6,7 +6,9 @@ from trainmon.channel import ControlBlock, Real
 
 __all__ = ["Due", "FramePace"]
 
-#: Pictures may take the training one part in so many of its time; over that they come less often.
+#: Pictures that cost more than this may take the training one part in so many of its time; over
+#: that they come less often.
+_DEAR_NS = 1_000_000
 _PART_OF_TIME = 50
 _LONGEST_REST_NS = 1_000_000_000
 
@@ -58,4 +60,5 @@ class FramePace:
 
     def spent(self, spent_ns: int, now_ns: int) -> None:
         """Note what a picture has cost the training: a dear one is followed by a longer rest."""
-        self._rested_ns = now_ns + min(spent_ns * _PART_OF_TIME, _LONGEST_REST_NS)
+        if spent_ns > _DEAR_NS:
+            self._rested_ns = now_ns + min(spent_ns * _PART_OF_TIME, _LONGEST_REST_NS)

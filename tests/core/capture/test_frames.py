@@ -316,3 +316,17 @@ def test_dear_pictures_come_less_often(ends) -> None:
             pace.spent(10_000_000, now_ns)
             taken += 1
     assert taken == pytest.approx(20, abs=1)
+
+
+def test_cheap_pictures_come_as_often_as_wanted(ends) -> None:
+    """Pictures that cost less than a millisecond are never held back."""
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 60
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=1e6)
+    taken = 0
+    for now_ns in range(SECOND_NS, 11 * SECOND_NS, 5_000_000):
+        due = pace.due(now_ns)
+        if due is not None:
+            pace.taken(due, now_ns)
+            pace.spent(900_000, now_ns)
+            taken += 1
+    assert taken == pytest.approx(600, abs=2)
