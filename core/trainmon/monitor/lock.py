@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from trainmon.errors import HomeLockedError
+from trainmon.errors import ConfigurationError, HomeLockedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,6 +40,7 @@ class HomeLock:
 
     Raises:
         HomeLockedError: On entering, where another monitor holds it.
+        ConfigurationError: On entering, where no file can be written or locked there.
     """
 
     def __init__(self, home: Path) -> None:
@@ -48,14 +49,20 @@ class HomeLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
-        self._home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(descriptor)
             holder = read_holder(self._home)
             raise HomeLockedError(str(self._home), _told(holder)) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise self._unusable(error) from None
         self._descriptor = descriptor
         self._write(f"pid {os.getpid()}")
         return self
@@ -70,6 +77,10 @@ class HomeLock:
             self._write("")
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _unusable(self, error: OSError) -> ConfigurationError:
+        expected = f"a folder that you may write and lock files in ({error.strerror or error})"
+        return ConfigurationError("TRAINMON_HOME", str(self._home), expected)
 
     def announce(self, address: str) -> None:
         """Write down where this monitor listens."""

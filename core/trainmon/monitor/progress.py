@@ -19,14 +19,15 @@ class Progress:
         self.epoch = 0
         self.batch_index = 0
         self.loss: float | None = None
+        # Rates, or another rank, may be ahead of the losses that are told.
+        self._loss_at = (0, 0)
 
     def batch(self, batch: BatchData) -> None:
         """A picture, or a foreign trainer's batch."""
-        if not self._advance(batch.attempt, batch.global_step):
-            return
-        self.epoch, self.batch_index = batch.epoch, batch.batch_index
+        if self._advance(batch.attempt, batch.global_step):
+            self.epoch, self.batch_index = batch.epoch, batch.batch_index
         if batch.HasField("batch_loss"):
-            self.loss = batch.batch_loss
+            self._lost(batch.attempt, batch.global_step, batch.batch_loss)
 
     def performance(self, data: PerformanceData) -> None:
         """Rates, which know where the run is too; all zero: they do not."""
@@ -44,9 +45,16 @@ class Progress:
     def metrics(self, data: MetricData) -> None:
         """Scalars."""
         for series in data.series:
-            newer = series.steps and self._advance(series.attempt, int(series.steps[-1]))
-            if newer and series.name == LOSS_SERIES:
-                self.loss = series.values[-1]
+            if not series.steps:
+                continue
+            step = int(series.steps[-1])
+            self._advance(series.attempt, step)
+            if series.name == LOSS_SERIES:
+                self._lost(series.attempt, step, series.values[-1])
+
+    def _lost(self, attempt: int, step: int, loss: float) -> None:
+        if (attempt, step) >= self._loss_at:
+            self._loss_at, self.loss = (attempt, step), loss
 
     def _advance(self, attempt: int, step: int) -> bool:
         if self.global_step is not None and (attempt, step) < (self.attempt, self.global_step):

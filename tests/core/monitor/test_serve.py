@@ -178,6 +178,16 @@ def test_an_unknown_store_is_a_bad_setting():
     assert "Traceback" not in done.stderr
 
 
+def test_a_home_that_is_no_folder_is_told(tmp_path):
+    """A home in which nothing can be written is a bad setting with its reason, not a traceback."""
+    (tmp_path / "file").touch()
+    done = run("serve", "--port", "0", TRAINMON_HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == 2
+    assert "TRAINMON_HOME" in done.stderr
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_lock_names_its_holder(tmp_path):
     """Whoever finds the lock taken can read who holds it and where that listens."""
     home = tmp_path / "new" / "home"

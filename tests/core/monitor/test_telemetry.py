@@ -338,6 +338,18 @@ async def test_a_legacy_trainer_gives_a_loss_curve(monitor, open_trainer, batch)
     assert frame.batch_data.global_step == 0
 
 
+async def test_the_newest_loss_is_shown_though_rates_are_ahead(running, series):
+    """Rates of a later step do not hide the loss of the newest step that has one."""
+    monitor, trainer = running
+    rates = telemetry_pb2.PerformanceData(global_step=100)
+    await trainer.send(performance_data=rates)
+    await trainer.send(2, metric_data=series("loss", [3.0, 2.0], first=90))
+    await trainer.send(3, metric_data=series("loss", [9.0], first=80))
+    await trainer.settle()
+    summary = await monitor.summary(trainer.session_id)
+    assert (summary.global_step, summary.loss) == (100, 2.0)
+
+
 async def test_the_end_of_an_epoch_is_progress(monitor, open_trainer):
     """An epoch of which no picture came is still where the run is."""
     answer = await monitor.register(run_key="a", producer_id="p", batches_per_epoch=100)
