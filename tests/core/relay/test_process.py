@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import math
 import os
 import signal
-import socket
 import time
 
 import numpy as np
 import pytest
-from grpclib.const import Status
-from grpclib.exceptions import GRPCError
 from PIL import Image
 
-from trainmon.channel import EXIT_FINAL, Kind, Real, Word, pack_json, unpack
+from trainmon.channel import EXIT_FINAL, Kind, Real, Word, pack_json
 from trainmon.channel.frames import SLOTS
-from trainmon.v1.control_pb2 import CommandState, ControlCommand, ControlType, Pause, SetControl
+from trainmon.v1.control_pb2 import ControlType
 from trainmon.v1.telemetry_pb2 import (
     ConvergenceStatus,
-    ErrorCode,
-    ErrorResponse,
-    TelemetryResponse,
     TrainerLiveness,
 )
 
@@ -299,231 +292,6 @@ async def test_beyond_its_budget_the_relay_asks_for_less(monitor, trainer, event
     assert rate[Real.FRAMES_PER_SECOND] > 0
 
 
-# --- commands -------------------------------------------------------------------------------------
-
-
-def commands_of(trainer) -> list[dict]:
-    """Return the commands that have come down, in order."""
-    found = []
-    while (payload := trainer.channel.commands.read()) is not None:
-        kind, fields = unpack(payload)
-        assert kind is Kind.COMMAND
-        found.append(fields)
-    trainer.channel.commands.release()
-    return found
-
-
-async def test_a_command_reaches_the_training_with_a_call(monitor, linked, eventually):
-    """Its fields as the control point wants them; its time to live on the training's clock."""
-    before = time.monotonic()
-    command = ControlCommand(command_id="c1", issued_by="ada", time_to_live_ms=60_000)
-    command.set_control.CopyFrom(SetControl(name="dropout", value=0.25))
-    await monitor.send(TelemetryResponse(command=command))
-    await eventually(lambda: linked.words[Word.COMMANDS] == 1, "a command")
-    [fields] = commands_of(linked)
-    expires_s = fields.pop("expires_at_s")
-    assert before + 60 <= expires_s <= time.monotonic() + 60
-    assert fields == {
-        "command_id": "c1",
-        "kind": "set_control",
-        "issued_by": "ada",
-        "name": "dropout",
-        "value": 0.25,
-    }
-    await eventually(linked.called, "a call")
-
-
-async def test_a_learning_rate_keeps_what_was_left_out_apart(monitor, linked, eventually):
-    """Absolute or a factor; all groups or one."""
-    absolute = ControlCommand(command_id="a")
-    absolute.adjust_learning_rate.learning_rate = 0.01
-    relative = ControlCommand(command_id="b")
-    relative.adjust_learning_rate.factor = 0.5
-    relative.adjust_learning_rate.group = 0
-    for command in (absolute, relative):
-        await monitor.send(TelemetryResponse(command=command))
-    await eventually(lambda: linked.words[Word.COMMANDS] == 2, "both commands")
-    first, second = commands_of(linked)
-    assert first["value"] == 0.01
-    assert not {"factor", "group", "optimizer_index", "expires_at_s"} & first.keys()
-    assert (second["factor"], second["group"]) == (0.5, 0)
-    assert "value" not in second
-
-
-def results(monitor, state: str) -> list:
-    """Return the results of a state received so far."""
-    wanted = CommandState.Value(f"COMMAND_STATE_{state}")
-    return [each for each in monitor.of("command_result") if each.state == wanted]
-
-
-async def test_a_command_sent_again_is_answered_and_not_done_twice(monitor, linked, eventually):
-    """Before its result it is accepted already, after it the result comes again."""
-    response = TelemetryResponse(command=ControlCommand(command_id="c1", pause=Pause()))
-    await monitor.send(response)
-    await monitor.wait(lambda: results(monitor, "ACCEPTED"), "the acceptance")
-    await monitor.send(response)
-    await monitor.wait(lambda: len(results(monitor, "ACCEPTED")) == 2, "the same again")
-    linked.tell(Kind.RESULT, command_id="c1", state="APPLIED", applied_at_step=7, message="done")
-    await monitor.wait(lambda: results(monitor, "APPLIED"), "a result")
-    await monitor.send(response)
-    await monitor.wait(lambda: len(results(monitor, "APPLIED")) == 2, "the result again")
-    for result in results(monitor, "APPLIED"):
-        assert (result.command_id, result.applied_at_step, result.message) == ("c1", 7, "done")
-        assert not result.HasField("effective_value")
-    assert linked.words[Word.COMMANDS] == 1
-    assert len(commands_of(linked)) == 1
-
-
-async def test_a_command_nobody_understands_is_rejected_with_the_reason(monitor, linked):
-    """One of a newer monitor, or one that asks for nothing."""
-    await monitor.send(TelemetryResponse(command=ControlCommand(command_id="empty")))
-    [result] = await monitor.wait(lambda: results(monitor, "REJECTED"), "a rejection")
-    assert "no action" in result.message
-    assert linked.words[Word.COMMANDS] == 0
-
-
-async def test_commands_that_nobody_takes_are_rejected_when_the_ring_is_full(monitor, linked):
-    """A training that never reaches a control point costs bounded memory."""
-    for number in range(1000):
-        command = ControlCommand(command_id=f"c{number}", issued_by="x" * 200, pause=Pause())
-        await monitor.send(TelemetryResponse(command=command))
-    [result, *_] = await monitor.wait(lambda: results(monitor, "REJECTED"), "a rejection")
-    assert "control point" in result.message
-    await monitor.wait(lambda: len(monitor.of("command_result")) == 1000, "every answer")
-    assert len(results(monitor, "ACCEPTED")) == linked.words[Word.COMMANDS] < 1000
-
-
-# --- losing and finding the link ------------------------------------------------------------------
-
-
-async def test_a_monitor_that_falls_silent_is_left_and_found_again(monitor, linked):
-    """A stream that stands but says nothing is ended; all that was told meanwhile arrives."""
-    linked.steps(10)
-    await monitor.wait(lambda: len(monitor.losses()) == 10, "the first losses")
-    monitor.hangs = True
-    linked.steps(10)
-    await monitor.wait(lambda: len(monitor.registrations) == 2, "another registration")
-    assert monitor.registrations[1].session_id == "session-1"
-    monitor.hangs = False
-    await monitor.stop()
-    await monitor.start()
-    linked.steps(10)
-    await monitor.wait(lambda: len(monitor.losses()) == 30, "every loss")
-    sequences = sorted(set(monitor.sequences()))
-    assert sequences == list(range(1, len(sequences) + 1))
-
-
-async def test_a_monitor_that_accepts_and_says_nothing_is_left(trainer, eventually):
-    """A process that is stopped still accepts connections; registration has a limit, too."""
-    trainer.environment["TRAINMON_HEARTBEAT_TIMEOUT_MS"] = "2000"
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        mute.setblocking(False)
-        trainer.monitor = f"127.0.0.1:{mute.getsockname()[1]}"
-        trainer.start()
-        loop = asyncio.get_running_loop()
-        first, _ = await asyncio.wait_for(loop.sock_accept(mute), 20)
-        second, _ = await asyncio.wait_for(loop.sock_accept(mute), 20)
-        for each in (first, second):
-            each.close()
-    trainer.process.send_signal(signal.SIGTERM)
-    assert await trainer.ended() == 0
-
-
-async def test_nothing_is_lost_or_doubled_when_the_monitor_comes_and_goes(monitor, linked):
-    """Killed in mid-stream, thrice; records keep their numbers, each step is stored once."""
-    for _ in range(3):
-        linked.steps(100)
-        await monitor.wait(lambda: linked.step_number - 100 in monitor.losses(), "some losses")
-        await monitor.stop()
-        linked.steps(100)
-        await monitor.start()
-    await monitor.wait(lambda: len(monitor.losses()) == 600, "every loss")
-    by_sequence: dict[int, bytes] = {}
-    for request in monitor.requests:
-        if request.HasField("sequence"):
-            body = request.metric_data.SerializeToString()
-            assert by_sequence.setdefault(request.sequence, body) == body
-    assert sorted(by_sequence) == list(range(1, len(by_sequence) + 1))
-
-
-async def test_what_was_not_stored_is_sent_again(monitor, linked):
-    """A monitor that acknowledged nothing gets all of it under the same numbers."""
-    monitor.acknowledges = False
-    linked.steps(20)
-    await monitor.wait(lambda: len(monitor.losses()) == 20, "the losses")
-    first = [each for each in monitor.sequences() if each > (monitor.stored or 0)]
-    monitor.requests.clear()
-    await monitor.stop()
-    monitor.acknowledges = True
-    await monitor.start()
-    await monitor.wait(lambda: len(monitor.losses()) == 20, "the losses again")
-    assert monitor.sequences()[: len(first)] == first
-
-
-async def test_after_a_reconnection_the_state_is_told_again(monitor, linked):
-    """A monitor that was away shows at once what the run does now."""
-    linked.steps(1)
-    linked.tell(Kind.STATUS, status="PAUSED", message="paused by ada")
-    await monitor.wait(lambda: monitor.statuses()[-1:] == ["PAUSED"], "PAUSED")
-    await monitor.stop()
-    count = len(monitor.statuses())
-    await monitor.start()
-    await monitor.wait(lambda: len(monitor.statuses()) > count, "a state")
-    assert monitor.statuses()[-1] == "PAUSED"
-    assert monitor.of("status_update")[-1].message == "paused by ada"
-
-
-async def test_a_relay_that_follows_another_goes_on_with_its_numbers(monitor, linked, kill):
-    """What the first had not read the second reads; the first number is the next."""
-    linked.steps(10)
-    await monitor.wait(lambda: len(monitor.losses()) == 10, "the first losses")
-    await monitor.wait(lambda: monitor.stored == monitor.sequences()[-1], "all is stored")
-    kill(linked.process.pid)
-    await linked.ended()
-    linked.steps(10)
-    linked.hello["status"] = "RUNNING"
-    linked.start()
-    await monitor.wait(lambda: len(monitor.losses()) == 20, "every loss")
-    sequences = monitor.sequences()
-    assert sequences == list(range(1, len(sequences) + 1))
-
-
-# --- refusals -------------------------------------------------------------------------------------
-
-
-async def test_a_producer_that_registered_elsewhere_ends_this_relay(monitor, linked, eventually):
-    """It says so once, asks for no more pictures, and no other relay is to follow it."""
-    error = ErrorResponse(code=ErrorCode.ERROR_CODE_SESSION_SUPERSEDED, message="superseded")
-    await monitor.end_stream(
-        TelemetryResponse(error=error), Status.FAILED_PRECONDITION, "superseded by another process"
-    )
-    assert await linked.ended() == EXIT_FINAL
-    assert len(monitor.registrations) == 1
-    assert linked.errors.count("superseded") == 1
-    assert linked.errors.count("\n") == 1
-    assert linked.reals[Real.FRAMES_PER_SECOND] == 0
-    assert linked.words[Word.LINK_LOST_NS] > 0
-
-
-async def test_another_protocol_version_ends_this_relay_with_one_clear_line(monitor, trainer):
-    """What, whose fault and what to do, as the monitor put it; training goes on."""
-    monitor.refusal = GRPCError(Status.FAILED_PRECONDITION, "it speaks version 1, this one 9")
-    trainer.start()
-    assert await trainer.ended() == EXIT_FINAL
-    assert trainer.errors.startswith("trainmon: the monitor at 127.0.0.1:")
-    assert "it speaks version 1, this one 9" in trainer.errors
-    assert "training goes on" in trainer.errors
-    assert trainer.errors.count("\n") == 1
-
-
-async def test_a_session_unknown_to_the_monitor_is_registered_again(monitor, linked):
-    """NOT_FOUND is no end: the session is re-created under its id."""
-    error = ErrorResponse(code=ErrorCode.ERROR_CODE_UNKNOWN_SESSION, message="unknown")
-    await monitor.end_stream(TelemetryResponse(error=error), Status.NOT_FOUND, "unknown")
-    await monitor.wait(lambda: len(monitor.registrations) == 2, "another registration")
-    assert monitor.registrations[1].session_id == "session-1"
-
-
 # --- the end --------------------------------------------------------------------------------------
 
 
@@ -566,22 +334,6 @@ async def test_a_monitor_that_comes_while_the_relay_lingers_gets_everything(moni
     assert await trainer.ended() == EXIT_FINAL
     assert len(monitor.losses()) == 5
     assert monitor.statuses()[-1] == "COMPLETED"
-
-
-async def test_a_command_asked_for_too_late_is_rejected(monitor, linked):
-    """A run that has ended takes none, and what it never answered is answered for it."""
-    monitor.acknowledges = False
-    command = ControlCommand(command_id="early", pause=Pause())
-    await monitor.send(TelemetryResponse(command=command))
-    await monitor.wait(lambda: results(monitor, "ACCEPTED"), "the acceptance")
-    linked.tell(Kind.CLOSE, status="COMPLETED")
-    await monitor.wait(lambda: results(monitor, "REJECTED"), "the answer")
-    late = ControlCommand(command_id="late", pause=Pause())
-    await monitor.send(TelemetryResponse(command=late))
-    await monitor.wait(lambda: len(results(monitor, "REJECTED")) == 2, "the other answer")
-    rejected = [(each.command_id, each.message) for each in results(monitor, "REJECTED")]
-    reason = "the training has ended"
-    assert rejected == [("early", reason), ("late", reason)]
 
 
 async def test_terminated_it_delivers_what_it_can_and_exits_with_0(monitor, linked):
