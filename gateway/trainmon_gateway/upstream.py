@@ -22,6 +22,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.settings import SettingCodes
 
+from trainmon._http2 import spare_frame_reprs
 from trainmon_gateway.errors import CallError
 from trainmon_gateway.tasks import Tasks, within
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SERVICE", "Upstream"]
 
 _log = logging.getLogger(__name__)
+spare_frame_reprs()
 
 SERVICE = "trainmon.v1.DashboardService"
 
@@ -82,6 +84,9 @@ class _Protocol(H2Protocol):
         # grpclib has no setting for the frame size.
         h2_connection = self.connection._connection  # noqa: SLF001 - see above
         h2_connection.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
+        # h2 looks at its limit once for each chunk it is fed: a large frame in the chunk that
+        # acknowledges the settings, such as a first snapshot, would end the connection.
+        h2_connection.max_inbound_frame_size = FRAME_BYTES
         self.connection.flush()
 
     def connection_lost(self, exc: BaseException | None) -> None:
