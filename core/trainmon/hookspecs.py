@@ -115,7 +115,7 @@ def trainmon_collect_batch(session: Session, raw: Any) -> BatchEvent | None:
 
     Args:
         session: The run.
-        raw: Whatever the adapter gave to ``session.batch_end``.
+        raw: Whatever the adapter gave to ``session.step_ended``.
 
     Returns:
         The batch; arrays may be on any device and are read before this step ends. None: no
@@ -129,7 +129,7 @@ def trainmon_collect_epoch(session: Session, raw: Any) -> EpochEvent | None:
 
     Args:
         session: The run.
-        raw: Whatever the adapter gave to ``session.epoch_end``.
+        raw: Whatever the adapter gave to ``session.epoch_ended``.
 
     Returns:
         The epoch, or None where there is nothing to tell.
