@@ -104,8 +104,7 @@ def test_freezing_holds_the_tiles_and_not_the_training(dashboard: Dashboard, run
 @pytest.mark.timeout(150)
 @pytest.mark.xfail(
     strict=False,
-    reason="about one run in six, where ten tabs open within seconds of the run's start, the first "
-    "never shows the pause; the cause is not found yet",
+    reason="in 3 of 16 runs the first tab never showed the pause; the cause is not found yet",
 )
 def test_ten_tabs_and_stop_still_answers(
     context: BrowserContext, console, dashboard: Dashboard, run: str
