@@ -8,6 +8,7 @@ const WORKER_SILENCE_MS = 10_000;
 type Listener = (message: ToTab) => void;
 
 interface Pending {
+  message: Extract<FromTab, { type: "call" }>;
   resolve(answer: Calls[CallName]["answer"]): void;
   reject(failure: Failure): void;
   onRetry: ((failure: Failure) => void) | undefined;
@@ -20,6 +21,7 @@ interface Pending {
 export class Connection {
   private port: MessagePort | undefined;
   private worker: Worker | undefined;
+  private releaseLock: () => void = () => undefined;
   /** Monitor's clock less this machine's, in ms; undefined until they were compared. */
   clockOffsetMs: number | undefined;
   private readonly listeners = new Set<Listener>();
@@ -78,8 +80,9 @@ export class Connection {
   ): Promise<Calls[N]["answer"]> {
     const id = this.nextCall++;
     return new Promise((resolve, reject) => {
-      this.pending.set(id, { resolve, reject, onRetry });
-      this.post({ type: "call", id, name, request });
+      const message = { type: "call", id, name, request } as const;
+      this.pending.set(id, { message, resolve, reject, onRetry });
+      this.post(message);
     });
   }
 
@@ -89,7 +92,7 @@ export class Connection {
     this.port = port;
     port.onmessage = (event: MessageEvent<ToTab>) => this.hear(event.data);
     port.start();
-    this.post({ type: "hello", lock: holdLock() });
+    this.releaseLock = holdLock((lock) => port.postMessage({ type: "hello", lock }));
     this.post({ type: "want", want: this.want });
   }
 
@@ -112,6 +115,7 @@ export class Connection {
 
   private disconnect(): void {
     this.post({ type: "bye" });
+    this.releaseLock();
     this.port?.close();
     this.port = undefined;
     this.worker?.terminate();
@@ -145,14 +149,11 @@ export class Connection {
     this.post({ type: "ping" });
   }
 
+  /** Every call is safe to repeat: what the silent worker was asked, the new one is asked too. */
   private restart(): void {
     this.disconnect();
-    const message = "the page's worker fell silent and was started anew";
-    for (const pending of this.pending.values()) {
-      pending.reject({ fault: "error", message, retriable: true });
-    }
-    this.pending.clear();
     this.connect();
+    for (const { message } of this.pending.values()) this.post(message);
   }
 
   private readonly leave = (): void => this.disconnect();
@@ -174,10 +175,23 @@ async function serveInPage(port: MessagePort): Promise<void> {
   new Hub(createDashboardClient(location.origin)).attach(port);
 }
 
-/** Hold a lock until this page is gone, by whichever way; the worker waits for it. */
-function holdLock(): string | undefined {
-  if (!("locks" in navigator)) return undefined;
+/**
+ * Hold a lock until it is released or this page is gone, by whichever way; the worker waits for it.
+ * Its name is told only once it is held: a worker that asked for it first would be granted it, and
+ * take the living page for one that is gone.
+ *
+ * @returns What releases it.
+ */
+function holdLock(onHeld: (name: string) => void): () => void {
+  if (!("locks" in navigator)) return () => undefined;
   const name = `trainmon-tab-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
-  void navigator.locks.request(name, () => new Promise<void>(() => undefined));
-  return name;
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  void navigator.locks.request(name, () => {
+    onHeld(name);
+    return released;
+  });
+  return release;
 }

@@ -65,9 +65,8 @@ export class Hub {
     }
   }
 
-  /** A tab holds a lock for as long as it lives: to be granted it means that the tab is gone. */
-  private watchLock(tab: Tab, lock: string | undefined): void {
-    if (lock === undefined || !("locks" in navigator)) return;
+  /** To be granted the lock that a tab holds for as long as it lives means that the tab is gone. */
+  private watchLock(tab: Tab, lock: string): void {
     void navigator.locks.request(lock, () => this.detach(tab));
   }
 

@@ -43,7 +43,8 @@ export interface Calls {
 export type CallName = keyof Calls;
 
 export type FromTab =
-  | { type: "hello"; lock: string | undefined }
+  /** The tab holds this lock for as long as it lives. */
+  | { type: "hello"; lock: string }
   | { type: "want"; want: Want | undefined }
   /** The last picture was taken; the next may come. */
   | { type: "ack" }
