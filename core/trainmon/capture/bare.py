@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from trainmon.capture.learning_rate import LearningRates, RefusedError, Scale
+from trainmon.capture.learning_rate import (
+    LearningRates,
+    adjust_learning_rate,
+    learning_rate_control,
+)
 from trainmon.events import (
     BatchEvent,
     ControlCommand,
@@ -60,20 +63,8 @@ class BareLoop:
     @hookimpl
     def trainmon_declare_controls(self, raw: Any) -> list[ControlSpec]:
         """Offer the learning rate where an optimizer is known."""
-        rates = _rates(raw)
-        base = rates.base()
-        if base is None:
-            return []
-        return [
-            ControlSpec(
-                name="learning_rate",
-                title="Learning rate",
-                description="Scales the whole schedule; what is set is its base.",
-                minimum=0.0,
-                logarithmic=True,
-                current_value=base,
-            )
-        ]
+        spec = learning_rate_control(_rates(raw))
+        return [] if spec is None else [spec]
 
     @hookimpl
     def trainmon_apply_control(
@@ -81,7 +72,7 @@ class BareLoop:
     ) -> ControlOutcome | None:
         """Change the learning rate; what else a loop of one's own cannot do is refused."""
         if command.kind is ControlKind.ADJUST_LEARNING_RATE:
-            return _adjust(_rates(session.control_context), command)
+            return adjust_learning_rate(_rates(session.control_context), command)
         if command.kind in (ControlKind.SAVE_CHECKPOINT, ControlKind.EVALUATE):
             what = command.kind.value.replace("_", " ")
             return ControlOutcome(
@@ -101,36 +92,3 @@ def _rates(context: Any) -> LearningRates:
     if isinstance(context, LoopContext):
         return LearningRates(context.optimizers, context.schedulers)
     return LearningRates((), ())
-
-
-def _adjust(rates: LearningRates, command: ControlCommand) -> ControlOutcome:
-    where = (command.optimizer_index, command.group)
-    base = rates.base(*where)
-    if base is None:
-        reason = "no optimizer is known here: pass it, session.control_point(optimizer)"
-        return ControlOutcome(applied=False, message=reason)
-    try:
-        rates.scale(_scale(command, base), *where)
-    except RefusedError as refusal:
-        return ControlOutcome(applied=False, message=str(refusal), previous_value=base)
-    return ControlOutcome(
-        applied=True,
-        previous_value=base,
-        applied_value=rates.base(*where),
-        read_back=lambda: rates.effective(*where),
-    )
-
-
-def _scale(command: ControlCommand, base: float) -> Scale:
-    """Return what a command multiplies the schedule by.
-
-    Raises:
-        RefusedError: By nothing, or so that no learning rate would be left.
-    """
-    wanted = command.value if command.factor is None else command.factor * base
-    if wanted is None or not isfinite(wanted) or wanted <= 0:
-        given = f"{command.value}" if command.factor is None else f"{base:g} × {command.factor}"
-        raise RefusedError(f"the learning rate cannot be {given}: expected a finite one above 0")
-    if base <= 0:
-        raise RefusedError(f"the base learning rate is {base:g}: there is no schedule to scale")
-    return Scale(wanted, base) if command.factor is None else Scale(command.factor)

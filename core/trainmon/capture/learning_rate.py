@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from numbers import Real
 from typing import Any
 
 from trainmon.capture.arrays import on_device
+from trainmon.events import ControlCommand, ControlOutcome, ControlSpec
 
-__all__ = ["LearningRates", "RefusedError", "Scale"]
+__all__ = [
+    "LearningRates",
+    "RefusedError",
+    "Scale",
+    "adjust_learning_rate",
+    "learning_rate_control",
+    "wanted_scale",
+]
 
 _GROUP_KEYS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 _SCHEDULER_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
@@ -178,3 +187,52 @@ def _scale_scheduler(scheduler: Any, scale: Scale, group: int | None) -> None:
         # One number for all groups: scaled only when all are.
         if group is None and isinstance(getattr(scheduler, name, None), Real):
             setattr(scheduler, name, scale.number(getattr(scheduler, name)))
+
+
+def learning_rate_control(rates: LearningRates) -> ControlSpec | None:
+    """Return the knob of a schedule's base; None where no optimizer is known."""
+    base = rates.base()
+    if base is None:
+        return None
+    return ControlSpec(
+        name="learning_rate",
+        title="Learning rate",
+        description="Scales the whole schedule; what is set is its base.",
+        minimum=0.0,
+        logarithmic=True,
+        current_value=base,
+    )
+
+
+def adjust_learning_rate(rates: LearningRates, command: ControlCommand) -> ControlOutcome:
+    """Carry out ADJUST_LEARNING_RATE; a change that cannot hold is refused with its reason."""
+    where = (command.optimizer_index, command.group)
+    base = rates.base(*where)
+    if base is None:
+        reason = "no optimizer is known here: pass it, session.control_point(optimizer)"
+        return ControlOutcome(applied=False, message=reason)
+    try:
+        rates.scale(wanted_scale(command, base), *where)
+    except RefusedError as refusal:
+        return ControlOutcome(applied=False, message=str(refusal), previous_value=base)
+    return ControlOutcome(
+        applied=True,
+        previous_value=base,
+        applied_value=rates.base(*where),
+        read_back=lambda: rates.effective(*where),
+    )
+
+
+def wanted_scale(command: ControlCommand, base: float) -> Scale:
+    """Return what a command multiplies a schedule of this base by.
+
+    Raises:
+        RefusedError: By nothing, or so that no learning rate would be left.
+    """
+    wanted = command.value if command.factor is None else command.factor * base
+    if wanted is None or not isfinite(wanted) or wanted <= 0:
+        given = f"{command.value}" if command.factor is None else f"{base:g} × {command.factor}"
+        raise RefusedError(f"the learning rate cannot be {given}: expected a finite one above 0")
+    if base <= 0:
+        raise RefusedError(f"the base learning rate is {base:g}: there is no schedule to scale")
+    return Scale(wanted, base) if command.factor is None else Scale(command.factor)
