@@ -105,6 +105,13 @@ class Settings:
         str,
         "a text",
     )
+    session_name: str = _setting(
+        "TRAINMON_SESSION_NAME",
+        "",
+        "Name of the run, for people, where the script gives none. Empty: the script's name.",
+        str,
+        "a text",
+    )
     exit_timeout_s: float = _setting(
         "TRAINMON_EXIT_TIMEOUT",
         2.0,

@@ -110,6 +110,11 @@ class Session:
         return self._steps.epoch
 
     @property
+    def attempt(self) -> int:
+        """How often steps have been trained again, from 0."""
+        return self._steps.attempt
+
+    @property
     def closed(self) -> bool:
         """Whether the session has ended here."""
         return self._closed
@@ -187,7 +192,7 @@ class Session:
             "batch_size": batch_size,
         }
         told: dict[str, Any] = {}
-        rate = self._rate(learning_rate)
+        rate = bare.rate_told(self, learning_rate)
         if rate is not None:
             told["learning_rate"] = rate
         try:
@@ -248,7 +253,7 @@ class Session:
             average_accuracy=average_accuracy,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            learning_rate=self._rate(learning_rate),
+            learning_rate=bare.rate_told(self, learning_rate),
             metrics=metrics or {},
         )
         self.epoch_ended(event)
@@ -479,16 +484,6 @@ class Session:
             "time_ms": time.time() * 1e3,
             "global_step": self._steps.newest_step,
         }
-
-    def _rate(self, given: Any) -> Any:
-        """Return the learning rate given, or the one in force; None where it cannot be read."""
-        if given is not None:
-            return given
-        try:
-            return bare.rate_in_force(self.control_context)
-        except Exception as error:  # noqa: BLE001 - a stranger's optimizer; told, counted
-            self.failed("learning_rate", error)
-            return None
 
     def _declare(self, context: Any) -> None:
         controls = self._manager.declare_controls(self.adapter, self, context)

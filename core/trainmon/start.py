@@ -50,7 +50,7 @@ def start_session(
     """Start showing a run.
 
     Args:
-        name: For people.
+        name: For people; unset: TRAINMON_SESSION_NAME, else the script's.
         monitor: ``host:port``; unset: TRAINMON_MONITOR, else 127.0.0.1:50051. It need not be up.
         class_names: Name of each class, by index.
         total_epochs: Epochs the run will train.
@@ -75,7 +75,7 @@ def start_session(
     if settings is None:
         settings = Settings.from_environment(monitor=monitor)
     info = describe_run(
-        name=name,
+        name=name or settings.session_name,
         class_names=class_names,
         total_epochs=total_epochs,
         batches_per_epoch=batches_per_epoch,

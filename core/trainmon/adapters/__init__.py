@@ -6,6 +6,7 @@ An adapter feeds a framework's training into a session by the adapter hooks of
 
 from __future__ import annotations
 
+from trainmon.adapters.runs import harmless, open_run, say, wanted
 from trainmon.capture.learning_rate import (
     LearningRates,
     RefusedError,
@@ -14,12 +15,18 @@ from trainmon.capture.learning_rate import (
     learning_rate_control,
     wanted_scale,
 )
+from trainmon.capture.lifecycle import ending_of
 
 __all__ = [
     "LearningRates",
     "RefusedError",
     "Scale",
     "adjust_learning_rate",
+    "ending_of",
+    "harmless",
     "learning_rate_control",
+    "open_run",
+    "say",
+    "wanted",
     "wanted_scale",
 ]

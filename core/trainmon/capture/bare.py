@@ -24,7 +24,7 @@ from trainmon.plugin import hookimpl
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["NAME", "BareLoop", "LoopContext", "rate_in_force"]
+__all__ = ["NAME", "BareLoop", "LoopContext", "rate_told"]
 
 NAME = "bare"
 
@@ -83,9 +83,16 @@ class BareLoop:
         return None
 
 
-def rate_in_force(context: Any) -> float | None:
-    """Return the learning rate a loop's control point knows of; None where it knows none."""
-    return _rates(context).effective() if isinstance(context, LoopContext) else None
+def rate_told(session: Session, given: Any) -> Any:
+    """Return the learning rate given, or the one in force; None where it cannot be read."""
+    context = session.control_context
+    if given is not None or not isinstance(context, LoopContext):
+        return given
+    try:
+        return _rates(context).effective()
+    except Exception as error:  # noqa: BLE001 - a stranger's optimizer; told, counted
+        session.failed("learning_rate", error)
+        return None
 
 
 def _rates(context: Any) -> LearningRates:

@@ -14,13 +14,14 @@ from trainmon.errors import StopTraining
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["ENDS", "STATES", "ending_of", "forget", "watch"]
+__all__ = ["ENDS", "STATES", "ending_of", "forget", "open_sessions", "used_run_keys", "watch"]
 
 #: TrainingStatus without its prefix: what a run may do, and how it may end.
 STATES = ("STARTING", "RUNNING", "PAUSED", "EVALUATING", "STOPPING")
 ENDS = ("COMPLETED", "STOPPED", "FAILED")
 
 _open: set[Session] = set()
+_run_keys: set[str] = set()
 
 
 @functools.cache
@@ -33,11 +34,22 @@ def watch(session: Session) -> None:
     """See to it that a session is closed at exit and inert in forked children."""
     _hook_once()
     _open.add(session)
+    _run_keys.add(session.info.run_key)
 
 
 def forget(session: Session) -> None:
     """A session was closed."""
     _open.discard(session)
+
+
+def open_sessions() -> list[Session]:
+    """Return the sessions of this process that have not ended."""
+    return [session for session in tuple(_open) if not session.closed]
+
+
+def used_run_keys() -> frozenset[str]:
+    """Return the key of every run that this process, or the one it was forked from, has shown."""
+    return frozenset(_run_keys)
 
 
 def ending_of(error: BaseException | None) -> tuple[str, str]:
