@@ -13,12 +13,14 @@ from typing import Any
 
 from trainmon.errors import StopTraining
 
-__all__ = ["QUARANTINE_AFTER", "Door", "PluginState", "describe", "guard"]
+__all__ = ["QUARANTINE_AFTER", "REQUESTS", "Door", "PluginState", "describe", "guard"]
 
 QUARANTINE_AFTER = 5
 """Failures of one hook in a row after which its plugin is asked no more."""
 
-_PASSED_ON = (StopTraining, KeyboardInterrupt, SystemExit, GeneratorExit)
+REQUESTS = (StopTraining, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is raised to end a program, or its loop, rather than to tell of a failure."""
+
 _MAX_ERROR_CHARACTERS = 500
 _MAX_TRACEBACK_CHARACTERS = 8000
 _MAX_FRAMES = 20
@@ -150,11 +152,22 @@ class Door:
             self.untold += 1
 
 
-def guard(door: Door, hook: str, implementation: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap an implementation so that it never raises, but for what asks the program to stop.
+def guard(
+    door: Door,
+    hook: str,
+    implementation: Callable[..., Any],
+    passed_on: tuple[type[BaseException], ...] = REQUESTS,
+) -> Callable[..., Any]:
+    """Wrap an implementation so that it never raises, but for what is to be passed on.
 
     The wrapper answers None where the implementation raised or the plugin is quarantined. pluggy
     finds the argument names through ``__wrapped__``.
+
+    Args:
+        door: The plugin's.
+        hook: Name of the hook.
+        implementation: What the plugin does there.
+        passed_on: What reaches the caller.
     """
     health = door.hooks[hook] = HookHealth(hook)
     active = PluginState.ACTIVE
@@ -167,7 +180,7 @@ def guard(door: Door, hook: str, implementation: Callable[..., Any]) -> Callable
             answer = implementation(*args, **kwargs)
         # Not only Exception: a panic of a Rust extension is none.
         except BaseException as error:
-            if isinstance(error, _PASSED_ON):
+            if isinstance(error, passed_on):
                 raise
             door.failed(health, error)
             return None

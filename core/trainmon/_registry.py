@@ -13,7 +13,7 @@ from trainmon import hookspecs
 from trainmon._contract import read_plugin
 from trainmon._discovery import Found, find_plugins
 from trainmon._failures import FailureRecord, FailureRecords
-from trainmon._guard import Door, PluginState, describe, guard
+from trainmon._guard import REQUESTS, Door, PluginState, describe, guard
 from trainmon.config import Settings
 from trainmon.errors import PluginError
 from trainmon.plugin import PROJECT_NAME
@@ -25,6 +25,9 @@ __all__ = ["HOOKS", "PluginRegistry", "PluginRow", "Role"]
 
 Role = Literal["trainer", "relay", "monitor", "gateway", "cli"]
 """Kind of the process a manager works in."""
+
+#: Where a plugin may end the program: the user's own, or one that a person started and waits for.
+_MAY_STOP: frozenset[Role] = frozenset({"trainer", "cli"})
 
 
 def _specified() -> dict[str, tuple[str, ...]]:
@@ -251,8 +254,9 @@ class PluginRegistry:
 
     def _register_guarded(self, door: Door, plugin: object) -> None:
         proxy = _Proxy()
+        passed_on = REQUESTS if self._role in _MAY_STOP else ()
         for hook, function, options in read_plugin(plugin, HOOKS):
-            stand_in = guard(door, hook, function)
+            stand_in = guard(door, hook, function, passed_on)
             # pluggy reads the options from this attribute of what it registers.
             setattr(stand_in, f"{PROJECT_NAME}_impl", {**options, "specname": None})
             setattr(proxy, hook, stand_in)

@@ -32,8 +32,9 @@ How to write a plugin is told in :mod:`trainmon.plugin`. The life of a run, ever
 
 Rules. Events are frozen or to be treated so, and no array is kept past the call. Hooks are plain
 functions: no coroutines, no generators, no wrappers. What one raises is caught at its plugin's own
-door; only StopTraining, KeyboardInterrupt and SystemExit pass. ``tryfirst`` and ``trylast`` order
-the plugins; no other order is promised.
+door; only StopTraining, KeyboardInterrupt and SystemExit pass, and in the relay and the monitor,
+which no plugin may end, not even they. ``tryfirst`` and ``trylast`` order the plugins; no other
+order is promised.
 
 Hooks only grow: none loses an argument, new data comes as fields with defaults. A new hook or
 argument raises HOOKSPEC_VERSION by one.

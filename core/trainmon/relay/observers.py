@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from trainmon.errors import StopTraining
 from trainmon.events import SessionInfo
 from trainmon.manager import PluginManager
 from trainmon.relay.losses import LossCounter
@@ -107,12 +106,7 @@ class Observers:
                     return
                 call, event = self._queue.popleft()
                 self._batches -= call == self._manager.batch_ended
-            # The manager catches and counts what a plugin raises, but for what asks a program to
-            # stop: nobody asked the relay.
-            try:
-                call(self._session, event)
-            except (StopTraining, SystemExit, KeyboardInterrupt):
-                self._losses.add("observer", "asked_to_stop")
+            call(self._session, event)  # the manager catches and counts what a plugin raises
 
     def close(self, timeout_s: float) -> None:
         """Let the queue run empty, but wait no longer than ``timeout_s``."""

@@ -9,8 +9,9 @@ import weakref
 import pytest
 
 from trainmon._guard import QUARANTINE_AFTER
+from trainmon.config import Settings
 from trainmon.errors import StopTraining
-from trainmon.manager import PluginState
+from trainmon.manager import PluginManager, PluginState
 from trainmon.plugin import hookimpl
 from trainmon.testing import RecordingPlugin
 
@@ -108,14 +109,26 @@ def test_a_flapping_plugin_does_not_flood_the_log(manager, session, step, caplog
     assert len(caplog.records) == 7
 
 
+@pytest.mark.parametrize("role", ["trainer", "cli"])
 @pytest.mark.parametrize("error", [StopTraining(), KeyboardInterrupt(), SystemExit(3)])
-def test_what_asks_the_program_to_stop_passes(manager, session, step, error, row):
-    """StopTraining, Ctrl-C and sys.exit are requests, not failures."""
+def test_what_asks_the_program_to_stop_passes(session, step, error, role, row):
+    """StopTraining, Ctrl-C and sys.exit are requests, not failures, in a user's own process."""
+    manager = PluginManager(Settings.from_environment(), role)
     manager.register(failing(error), "plugin")
     with pytest.raises(type(error)) as raised:
         manager.batch_ended(session, step)
     assert raised.value is error
     assert row(manager, "plugin").failures == 0
+
+
+@pytest.mark.parametrize("role", ["relay", "monitor"])
+@pytest.mark.parametrize("error", [StopTraining(), KeyboardInterrupt(), SystemExit(3)])
+def test_no_plugin_ends_a_relay_or_a_monitor(session, step, error, role, row):
+    """There a plugin's wish to end the program is a failure like any other."""
+    manager = PluginManager(Settings.from_environment(), role)
+    manager.register(failing(error), "plugin")
+    manager.batch_ended(session, step)
+    assert row(manager, "plugin").failures == 1
 
 
 class PanicException(BaseException):

@@ -7,7 +7,9 @@ import threading
 import pytest
 
 from trainmon.channel import StepRecord, TrainerChannel
+from trainmon.config import Settings
 from trainmon.events import SessionInfo
+from trainmon.manager import PluginManager
 from trainmon.plugin import hookimpl
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.observers import Observers
@@ -104,12 +106,12 @@ def test_of_batches_an_observer_is_too_slow_for_the_newest_win(trainmon_plugins,
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3), KeyboardInterrupt()])
-def test_an_observer_that_raises_stops_nobody(trainmon_plugins, losses, error):
+def test_an_observer_that_raises_stops_nobody(losses, error):
     """Whatever it raises: later events are told to it, and to others."""
-    trainmon_plugins.failures_expected = True
+    manager = PluginManager(Settings.from_environment(), "relay")
     bad = RecordingPlugin({"trainmon_batch_ended": error})
-    trainmon_plugins.register(bad, "bad")
-    observers = Observers(trainmon_plugins, SESSION, losses)
+    manager.register(bad, "bad")
+    observers = Observers(manager, SESSION, losses)
     observers.batch(step(0))
     observers.epoch(EpochData(epoch=1))
     observers.close(WAIT_S)
