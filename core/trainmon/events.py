@@ -75,6 +75,12 @@ class FrameEvent:
     """Samples that are text, N of them."""
     loss: float | None = None
     """Unscaled loss of the batch."""
+    output_texts: Sequence[str] = ()
+    """What the model wrote, N of them."""
+    target_texts: Sequence[str] = ()
+    """What it should have written, N of them."""
+    tokens: Sequence[Sequence[str]] = ()
+    """Tokens of each sample; their losses are the array ``token_losses``."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,11 @@ class BatchEvent:
     images: Any = None
     """Pictures, (B, H, W), (B, H, W, 1|3|4) or (B, 1|3|4, H, W); uint8 0 to 255, or float."""
     outputs: Any = None
-    """Logits or probabilities (B, C); binary logits or regression values (B,) or (B, 1)."""
+    """Logits or probabilities (B, C); binary logits or regression values (B,) or (B, 1); of every
+    pixel (B, C, H, W), (B, H, W, C) or, of two classes, (B, 1, H, W)."""
     targets: Any = None
-    """Class indices (B,); one-hot or multi-hot (B, C); regression values (B,) or (B, K)."""
+    """Class indices (B,); one-hot or multi-hot (B, C); regression values (B,) or (B, K); of every
+    pixel class indices (B, H, W) or (B, 1, H, W), or 0 and 1 of the outputs' shape."""
     loss: Any = None
     """Unscaled loss of the batch: a number or an array of one element."""
     sample_losses: Any = None
@@ -105,6 +113,20 @@ class BatchEvent:
     """The framework's own count of optimizer steps."""
     learning_rate: float | None = None
     """Rate in force during the step."""
+    output_boxes: Sequence[Any] | None = None
+    """What the model found, B mappings: ``boxes`` (K, 4), left, top, right and bottom in pixels of
+    the picture as handed over, ``labels`` (K,), ``scores`` (K,) from 0 to 1; the last two where
+    they are known. At most 64 of a sample are shown."""
+    target_boxes: Sequence[Any] | None = None
+    """What was there, likewise."""
+    output_texts: Sequence[str] | None = None
+    """What the model wrote, B strings."""
+    target_texts: Sequence[str] | None = None
+    """What it should have written, B strings."""
+    tokens: Sequence[Sequence[str]] | None = None
+    """Tokens of each sample as text, B sequences; at most 256 of a sample are shown."""
+    token_losses: Sequence[Any] | None = None
+    """Loss of each token in nats, B arrays aligned with ``tokens``; NaN: not scored."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainmon.capture import bare
 from trainmon.capture.controls import ControlPoint, Knob
 from trainmon.capture.details import details, merge
-from trainmon.capture.door import FailureLog, guarded
+from trainmon.capture.door import FailureLog, counts_of, guarded
 from trainmon.capture.goodbye import say_goodbye
 from trainmon.capture.lifecycle import ENDS, STATES, ending_of, forget, watch
 from trainmon.capture.relay_process import RelayProcess
@@ -134,15 +134,7 @@ class Session:
         """What was refused, thinned or failed so far, and bytes of pictures copied."""
         if self._closed:
             return dict(self._last_counts)
-        return {
-            "steps": self._words[Word.STEPS],
-            "refused_scalars": self._words[Word.REFUSED_SCALARS],
-            "refused_events": self._words[Word.REFUSED_EVENTS],
-            "thinned_pictures": self._words[Word.THINNED_PICTURES],
-            "failures": self._words[Word.ADAPTER_FAILURES],
-            "bytes_copied": self._words[Word.BYTES_COPIED],
-            "relay_restarts": self._relay.restarts,
-        }
+        return {**counts_of(self._words), "relay_restarts": self._relay.restarts}
 
     # The loop.
 
@@ -165,6 +157,12 @@ class Session:
         metrics: Mapping[str, Any] | None = None,
         sample_losses: Any = None,
         texts: Sequence[str] | None = None,
+        output_texts: Sequence[str] | None = None,
+        target_texts: Sequence[str] | None = None,
+        tokens: Sequence[Sequence[str]] | None = None,
+        token_losses: Sequence[Any] | None = None,
+        output_boxes: Sequence[Any] | None = None,
+        target_boxes: Sequence[Any] | None = None,
         batch_size: int | None = None,
         optimizer_step: int | None = None,
         learning_rate: float | None = None,
@@ -173,12 +171,18 @@ class Session:
 
         Args:
             images: (B, H, W), (B, H, W, C) or (B, C, H, W); uint8 or float.
-            outputs: Logits or probabilities, (B, classes); or values, (B,).
-            targets: Class indices, (B,); one-hot or multi-hot, (B, classes); or values.
+            outputs: Logits or probabilities, (B, classes) or of every pixel; or values, (B,).
+            targets: Class indices, (B,) or of every pixel; one-hot or multi-hot; or values.
             loss: Unscaled loss of the batch. NaN and infinities are values.
             metrics: Further scalars by name.
             sample_losses: Loss of each sample, (B,).
             texts: Samples that are text.
+            output_texts: What the model wrote.
+            target_texts: What it should have written.
+            tokens: Of each sample, as text.
+            token_losses: Of each sample, in nats.
+            output_boxes: Of each sample boxes, labels and scores; see ``BatchEvent``.
+            target_boxes: Likewise, what was there.
             batch_size: Samples in the batch; unset: the length of the arrays.
             optimizer_step: The framework's own count.
             learning_rate: Rate in force; unset: read from what ``control_point`` was given.
@@ -189,16 +193,15 @@ class Session:
             "targets": targets,
             "sample_losses": sample_losses,
             "texts": texts,
+            "output_texts": output_texts,
+            "target_texts": target_texts,
+            "tokens": tokens,
+            "token_losses": token_losses,
+            "output_boxes": output_boxes,
+            "target_boxes": target_boxes,
             "batch_size": batch_size,
         }
-        told: dict[str, Any] = {}
-        rate = bare.rate_told(self, learning_rate)
-        if rate is not None:
-            told["learning_rate"] = rate
-        try:
-            told.update(metrics if metrics is not None else {})
-        except Exception as error:  # noqa: BLE001 - a stranger's mapping; told, the step counts
-            self.failed("batch_end(metrics=...)", error)
+        told = bare.scalars_told(self, metrics, learning_rate)
         shown = raw if any(value is not None for value in raw.values()) else None
         self.step_ended(shown, loss=loss, metrics=told, optimizer_step=optimizer_step)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from trainmon.plugin import hookimpl
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["NAME", "BareLoop", "LoopContext", "rate_told"]
+__all__ = ["NAME", "BareLoop", "LoopContext", "rate_told", "scalars_told"]
 
 NAME = "bare"
 
@@ -93,6 +93,21 @@ def rate_told(session: Session, given: Any) -> Any:
     except Exception as error:  # noqa: BLE001 - a stranger's optimizer; told, counted
         session.failed("learning_rate", error)
         return None
+
+
+def scalars_told(
+    session: Session, metrics: Mapping[str, Any] | None, learning_rate: Any
+) -> dict[str, Any]:
+    """Return the scalars of a step by name; of metrics that cannot be read, the rate alone."""
+    told: dict[str, Any] = {}
+    rate = rate_told(session, learning_rate)
+    if rate is not None:
+        told["learning_rate"] = rate
+    try:
+        told.update(metrics if metrics is not None else {})
+    except Exception as error:  # noqa: BLE001 - a stranger's mapping; told, the step counts
+        session.failed("batch_end(metrics=...)", error)
+    return told
 
 
 def _rates(context: Any) -> LearningRates:

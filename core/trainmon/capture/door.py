@@ -18,7 +18,7 @@ from trainmon.errors import StopTraining
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["FailureLog", "guarded", "log"]
+__all__ = ["FailureLog", "counts_of", "guarded", "log"]
 
 log = logging.getLogger("trainmon")
 P = ParamSpec("P")
@@ -70,3 +70,15 @@ class FailureLog:
         except Exception:  # noqa: BLE001 - a handler or filter may be a stranger's, too
             self._words[Word.ADAPTER_FAILURES] += 1
         return text
+
+
+def counts_of(words: Any) -> dict[str, int]:
+    """Return what the control block has counted."""
+    return {
+        "steps": words[Word.STEPS],
+        "refused_scalars": words[Word.REFUSED_SCALARS],
+        "refused_events": words[Word.REFUSED_EVENTS],
+        "thinned_pictures": words[Word.THINNED_PICTURES],
+        "failures": words[Word.ADAPTER_FAILURES],
+        "bytes_copied": words[Word.BYTES_COPIED],
+    }
