@@ -3,7 +3,7 @@
 A test that leaves a thread, a process or an asyncio task running fails, with the name of what it
 left. What a fixture of wider scope started before the test is not counted against it.
 
-``TRAINMON_REQUIRE=browser,node,torch`` (as CI sets it) turns the skips of tests that need one of
+``TRAINMON_REQUIRE=browser,node,…`` (as CI sets it) turns the skips of tests that need one of
 these into failures. ``TRAINMON_CHROMIUM`` names the browser; otherwise the path is searched.
 """
 
@@ -34,7 +34,10 @@ GRACE_S = 5.0
 PARTS = {
     "browser": (("browser", "chromium"), "install chromium, or set TRAINMON_CHROMIUM to one"),
     "node": (("node", "npm"), "install Node.js 20.9 or newer"),
-    "torch": (("torch",), "pip install -c constraints.txt torch"),
+    "lightning": (("lightning", "pytorch_lightning"), "make frameworks"),
+    "keras": (("keras", "tensorflow", "jax"), "make frameworks"),
+    "hf_trainer": (("transformers", "accelerate", "datasets"), "make frameworks"),
+    "torch": (("torch",), "make frameworks"),
 }
 
 #: Helpers of the standard library that live as long as the process that started them.

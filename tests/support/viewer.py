@@ -80,6 +80,12 @@ class Viewer:
         record: CommandRecord = self._stub.SendCommand(request, timeout=10)
         return record
 
+    def send_again(self, record: CommandRecord) -> CommandRecord:
+        """Send a command that was sent before, under the same id."""
+        request = SendCommandRequest(session_id=record.session_id, command=record.command)
+        answer: CommandRecord = self._stub.SendCommand(request, timeout=10)
+        return answer
+
     def watch(
         self, session_id: str, frames_per_second: float = 30, tile_size: int = 64, cursor: str = ""
     ) -> Iterator[WatchSessionResponse]:
