@@ -1,0 +1,57 @@
+"""Torch: steps run eagerly, or through torch.compile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from trainmon_keras.backends import MOST_ROWS
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend:
+    """See :class:`trainmon_keras.backends.Backend`."""
+
+    stateless = False
+
+    def place(self, arguments: tuple[Any, ...]) -> Any:  # noqa: ARG002 - as the protocol has it
+        """Return nothing: tensors have no graph of their own."""
+        return None
+
+    def belongs(self, value: Any, place: Any) -> bool:  # noqa: ARG002 - as the protocol has it
+        """Return whether this is a value: always."""
+        return True
+
+    def size(self, value: Any) -> int:
+        """Return the first dimension."""
+        return int(value.shape[0])
+
+    def rows(self, size: int, turn: Any) -> Any:
+        """Return the indices of at most 16 rows."""
+        stride = max(size // MOST_ROWS, 1)
+        count = min(size, MOST_ROWS)
+        if turn is None:
+            return torch.arange(0, stride * count, stride)
+        return turn % stride + torch.arange(0, stride * count, stride, device=turn.device)
+
+    def take(self, value: Any, rows: Any) -> Any:
+        """Return those rows, copied and detached."""
+        return torch.index_select(value.detach(), 0, rows.to(value.device))
+
+    def one_replica(
+        self,
+        extras: dict[str, Any],
+        scalars: frozenset[str],  # noqa: ARG002 - as the protocol has it
+    ) -> dict[str, Any]:
+        """Return the extras: each process has one replica."""
+        return extras
+
+    def host(self, value: Any) -> Any:
+        """Return the tensor's memory; one on an accelerator is waited for."""
+        if not torch.is_tensor(value):
+            return value
+        value = value.detach()
+        wide = value.float() if value.dtype is torch.bfloat16 else value
+        return wide.cpu().numpy()

@@ -1,0 +1,115 @@
+"""What the page's buttons do to a Keras fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+
+from trainmon.events import ControlCommand, ControlKind, ControlOutcome, ControlSpec, ControlType
+from trainmon_keras.rates import adjust
+
+if TYPE_CHECKING:
+    from trainmon_keras.fit import Fit
+
+__all__ = ["apply_control", "declare_controls"]
+
+
+def declare_controls(fit: Fit) -> list[ControlSpec]:
+    """Return the knobs a fit offers beside pause and stop, those that cannot be used with why."""
+    specs = [
+        ControlSpec(
+            name="save_checkpoint",
+            title="Save a checkpoint",
+            description=f"Saves the model now, in {fit.options.checkpoint_folder()}",
+            type=ControlType.TRIGGER,
+        ),
+        ControlSpec(
+            name="evaluate",
+            title="Evaluate",
+            description="Evaluates on the validation set now; the training goes on afterwards.",
+            type=ControlType.TRIGGER,
+            unavailable_reason=_why_no_evaluation(fit),
+        ),
+    ]
+    base = fit.rates.base()
+    if base is not None:
+        specs.append(
+            ControlSpec(
+                name="learning_rate",
+                title="Learning rate",
+                description="Scales the whole schedule; what is set is its base.",
+                minimum=0.0,
+                logarithmic=True,
+                current_value=base,
+            )
+        )
+    return specs
+
+
+def apply_control(fit: Fit, command: ControlCommand) -> ControlOutcome | None:
+    """Carry out a command between two steps; None: the session's own affair."""
+    if command.kind is ControlKind.ADJUST_LEARNING_RATE:
+        fit.sync()
+        with fit.scope():
+            return adjust(fit.rates, command, fit.retrace, lambda: fit.rate_in_force)
+    if command.kind is ControlKind.SAVE_CHECKPOINT:
+        fit.sync()
+        return _save(fit)
+    if command.kind is ControlKind.EVALUATE:
+        reason = _why_no_evaluation(fit)
+        if reason:
+            return ControlOutcome(applied=False, message=reason)
+        fit.sync()
+        return _evaluate(fit)
+    return None
+
+
+def _save(fit: Fit) -> ControlOutcome:
+    folder = fit.options.checkpoint_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{fit.model.name}-step-{fit.session.global_step}"
+    path = folder / f"{stem}.keras"
+    part = path.with_name(f".{stem}.part.keras")
+    try:
+        fit.model.save(part)
+        part.replace(path)
+    except Exception as error:  # noqa: BLE001 - a model of the script's own may not be savable whole
+        part.unlink(missing_ok=True)
+        path = folder / f"{stem}.weights.h5"
+        fit.model.save_weights(path, overwrite=True)
+        why = f"{type(error).__name__}: {error}"[:200]
+        return ControlOutcome(True, f"saved the weights alone, {path}; not the model, for {why}")
+    return ControlOutcome(True, f"saved {path}")
+
+
+def _why_no_evaluation(fit: Fit) -> str:
+    if fit.evaluating:
+        return "an evaluation is under way"
+    if not fit.call.validation:
+        return "there is no validation set: give model.fit validation_data=..."
+    x = fit.call.validation["x"]
+    if hasattr(x, "__next__"):
+        return "the validation set is a generator, which can be gone through only once"
+    return ""
+
+
+def _evaluate(fit: Fit) -> ControlOutcome:
+    """Evaluate in the midst of an epoch, and put back what that changed."""
+    model = fit.model
+    kept = [keras.ops.convert_to_numpy(each).copy() for each in model.metrics_variables]
+    training = getattr(model, "training", None)  # Torch's own switch
+    given = {name: value for name, value in fit.call.validation.items() if value is not None}
+    with fit.session.evaluating():
+        try:
+            found = model.evaluate(**given, verbose=0, return_dict=True)
+        finally:
+            with fit.scope():
+                for variable, value in zip(model.metrics_variables, kept, strict=False):
+                    variable.assign(value)
+            if training and callable(getattr(model, "train", None)):
+                model.train()
+    numbers = {f"val_{name}": float(value) for name, value in found.items()}
+    fit.add_to_next_step(numbers)
+    told = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    return ControlOutcome(True, told)

@@ -1,0 +1,306 @@
+"""One fit of one model, from its beginning to its end, as the session is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+import keras
+
+from trainmon.adapters import ending_of, open_run, say
+from trainmon.errors import StopTraining
+from trainmon.session import Session
+from trainmon_keras.backends import Backend, backend_named
+from trainmon_keras.call import FitCall, same_call
+from trainmon_keras.extras import Choice
+from trainmon_keras.options import Knob, Options
+from trainmon_keras.rates import KerasRates, optimizers_of
+from trainmon_keras.samples import EpochLogs, StepExtras
+from trainmon_keras.step import StepTap
+from trainmon_keras.texts import vocabulary_of
+
+__all__ = ["Fit", "end_forgotten", "fit_of", "open_fit"]
+
+_FIT = "_trainmon_fit"
+
+_END_OF_DATA = ("OutOfRangeError",)
+
+
+def open_fit(model: Any, call: FitCall, options: Options, params: Mapping[str, Any]) -> Fit | None:
+    """Start showing a fit; None: it is shown already, or cannot be."""
+    backend = backend_named(keras.backend.backend())
+    if backend is None:
+        return None
+    session = open_run(
+        model,
+        adapter="keras",
+        name=options.name,
+        framework="keras",
+        framework_version=f"{keras.__version__} ({keras.backend.backend()})",
+        class_names=options.class_names or _class_names(call.x),
+        total_epochs=params.get("epochs"),
+        batches_per_epoch=params.get("steps"),
+        hyperparameters=_hyperparameters(model, call),
+        normalization=options.normalization,
+        settings=options.settings,
+    )
+    return None if session is None else Fit(model, session, backend, call, options, params)
+
+
+def fit_of(model: Any) -> Fit | None:
+    """Return the fit of a model that is shown now; None: there is none."""
+    fit: Fit | None = vars(model).get(_FIT)
+    return fit
+
+
+def end_forgotten(model: Any, call: FitCall) -> None:
+    """End the fit of this model that ended without telling its callbacks, as by an exception."""
+    before = fit_of(model)
+    if before is not None and not same_call(before.call, call):
+        before.failed(RuntimeError("the fit ended without telling its callbacks"))
+
+
+def _class_names(x: Any) -> tuple[str, ...]:
+    """Return the names a dataset of Keras' own image folders knows."""
+    names = getattr(x, "class_names", None)
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+
+
+def _hyperparameters(model: Any, call: FitCall) -> dict[str, Any]:
+    found: dict[str, Any] = {"model": model.name, "backend": keras.backend.backend()}
+    for number, optimizer in enumerate(optimizers_of(model)):
+        found["optimizer" if not number else f"optimizer {number}"] = type(optimizer).__name__
+    loss = getattr(model, "loss", None)
+    if loss is not None:
+        found["loss"] = (
+            loss if isinstance(loss, str) else getattr(loss, "name", type(loss).__name__)
+        )
+    if call.batch_size is not None:
+        found["batch_size"] = call.batch_size
+    found["precision"] = keras.config.dtype_policy().name
+    if model.built:
+        found["parameters"] = model.count_params()
+    return found
+
+
+class Fit:
+    """A fit under way.
+
+    Args:
+        model: The Keras model.
+        session: Where it is shown.
+        backend: Keras' backend.
+        call: What ``fit`` was called with.
+        options: What the user said.
+        params: What Keras told the callback: ``epochs``, ``steps``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        session: Session,
+        backend: Backend,
+        call: FitCall,
+        options: Options,
+        params: Mapping[str, Any],
+    ) -> None:
+        self.model = model
+        self.session = session
+        self.call = call
+        self.options = options
+        self.rate_in_force: float | None = None
+        """Learning rate of the step that was made last."""
+        self.rates = KerasRates(model, call.callbacks, _factors_of(model))
+        self._backend = backend
+        self._steps_per_epoch: int | None = params.get("steps")
+        self._each: int = model.steps_per_execution
+        self._tap = StepTap.of(
+            model, backend, Choice(options.images, options.targets, options.outputs)
+        )
+        self._vocabulary = options.vocabulary or vocabulary_of(model)
+        self._state: Any = None
+        self._evaluation = ExitStack()
+        self._next_metrics: dict[str, float] = {}
+        self._done = 0
+        self.evaluating = False
+
+    # Beginning and end.
+
+    def begin(self) -> None:
+        """Tap the step, and offer the controls."""
+        self._tap.say = lambda text: say(self.session, text)
+        self._tap.wanted = lambda: self.session.begin_step() is not None
+        object.__setattr__(self.model, _FIT, self)
+        self._tap.hang(self._step_ended, self.failed)
+        if self._each > 1:
+            say(
+                self.session,
+                f"steps_per_execution is {self._each}: Keras shows one step in {self._each}, and "
+                "commands take effect between two executions",
+            )
+        for knob in self.options.knobs:
+            self._offer(knob)
+        self.visit()
+
+    def end(self) -> None:
+        """Close the session as the fit ended."""
+        stop = self._stop
+        status, message = ending_of(stop)
+        self._close(status, message)
+
+    def failed(self, error: BaseException) -> None:
+        """Note that a step raised: the fit ends here, for Keras tells no callback of it."""
+        if isinstance(error, StopIteration) or type(error).__name__ in _END_OF_DATA:
+            return
+        self._close(*ending_of(error))
+
+    def _close(self, status: str, message: str) -> None:
+        self._evaluation.close()
+        try:
+            self._tap.take_off()
+        finally:
+            self._state = None
+            if vars(self.model).get(_FIT) is self:
+                object.__delattr__(self.model, _FIT)
+            self.session.close(status, message)
+
+    # Steps.
+
+    def _step_ended(self, extras: Mapping[str, Any], logs: Mapping[str, Any], state: Any) -> None:
+        """Tell the session of a step (or of as many as one execution has), and take commands."""
+        try:
+            self._state = state
+            self._tell_step(extras, logs)
+            self.visit()
+        except Exception as error:  # noqa: BLE001 - law 1: nothing of ours may raise into a training
+            self.session.failed("train_function", error)
+        finally:
+            self._state = None
+
+    def _tell_step(self, extras: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
+        loss = _number(self._backend, extras.get("loss"))
+        rate = _number(self._backend, extras.get("learning_rate"))
+        self.rate_in_force = rate
+        metrics = {
+            name: number
+            for name, value in logs.items()
+            if name != "loss" and (number := _number(self._backend, value)) is not None
+        }
+        if loss is None:
+            loss = _number(self._backend, logs.get("loss"))
+        if rate is not None:
+            metrics["learning_rate"] = rate
+        metrics.update(self._next_metrics)
+        self._next_metrics.clear()
+        for _ in range(self._hidden_steps()):
+            self.session.step_ended(None)
+        self._done += 1
+        raw = StepExtras(extras, self._backend.host, loss, self._vocabulary)
+        self.session.step_ended(raw, loss=loss, metrics=metrics)
+
+    def _hidden_steps(self) -> int:
+        """Return how many steps this execution made before the one that is seen."""
+        made = self._each
+        if self._steps_per_epoch is not None:
+            made = min(made, self._steps_per_epoch - self._done)
+        self._done += max(made - 1, 0)
+        return max(made - 1, 0)
+
+    def add_to_next_step(self, numbers: Mapping[str, float]) -> None:
+        """Tell some numbers with the next step, as of an evaluation between two."""
+        self._next_metrics.update(numbers)
+
+    # Epochs and evaluations.
+
+    def epoch_began(self, epoch: int) -> None:
+        """Continue the counts of a resumed run, and take commands."""
+        self._done = 0
+        if self.session.global_step == 0 and self.session.epoch == 0 and epoch:
+            self.session.resume_at(self._steps_before(epoch), epoch)
+        self.visit()
+
+    def _steps_before(self, epoch: int) -> int:
+        optimizer = getattr(self.model, "optimizer", None)
+        made = int(keras.ops.convert_to_numpy(optimizer.iterations)) if optimizer else 0
+        return made or epoch * (self._steps_per_epoch or 0)
+
+    def epoch_ended(self, logs: Mapping[str, Any]) -> None:
+        """Tell the session of an epoch."""
+        self.session.epoch_ended(EpochLogs(logs, self.rate_in_force))
+
+    def evaluation_began(self) -> None:
+        """Show that the validation runs."""
+        if not self.evaluating:
+            self._evaluation.enter_context(self.session.evaluating())
+            self.evaluating = True
+
+    def evaluation_ended(self) -> None:
+        """Show that the training goes on."""
+        self.evaluating = False
+        self._evaluation.close()
+
+    # Commands.
+
+    def visit(self) -> None:
+        """Take commands; a pause waits here, a stop ends the fit as Keras ends it."""
+        try:
+            self.session.visit_control_point(self)
+        except StopTraining as stop:
+            self._stop = stop
+            self.model.stop_training = True
+            self.model.stop_evaluating = True
+
+    _stop: StopTraining | None = None
+
+    def sync(self) -> None:
+        """Put the state that a stateless step returned where the model's variables are."""
+        if self._state is not None:
+            names = (
+                "trainable_variables",
+                "non_trainable_variables",
+                "optimizer_variables",
+                "metrics_variables",
+            )
+            self.model._jax_state = dict(zip(names, self._state, strict=True))  # noqa: SLF001 - as Keras does after each step
+            self._state = None
+        if self._backend.stateless:
+            self.model.jax_state_sync()
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return what variables are assigned in: TensorFlow's distribution strategy, if any."""
+        strategy = getattr(self.model, "_distribute_strategy", None)
+        return strategy.scope() if strategy is not None else nullcontext()
+
+    def retrace(self) -> None:
+        """Compile the step anew: a schedule is fixed in it."""
+        self._tap.rebuild()
+
+    def _offer(self, knob: Knob) -> None:
+        def synced(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                self.sync()
+                with self.scope():
+                    return function(*arguments)
+
+            return call
+
+        get = synced(knob.get) if knob.get is not None else None
+        self.session.add_control(knob.name, synced(knob.set), get, **knob.spec)
+
+
+def _factors_of(model: Any) -> dict[int, float]:
+    """Return what the fits of this model multiply a LearningRateScheduler's rates by."""
+    factors: dict[int, float] = vars(model).get("_trainmon_factors", {})
+    object.__setattr__(model, "_trainmon_factors", factors)
+    return factors
+
+
+def _number(backend: Backend, value: Any) -> float | None:
+    """Return a scalar that a step returned; None: it is none."""
+    if value is None or isinstance(value, (str, bytes)):
+        return None
+    if isinstance(value, (int, float)):
+        return float(value)
+    array = backend.host(value)
+    return float(array) if getattr(array, "size", 0) == 1 else None
