@@ -39,6 +39,8 @@ __all__ = [
     "metric_series",
     "now_ms",
     "registration",
+    "sample_text",
+    "sample_texts",
     "session_details",
     "status_update",
 ]
@@ -255,6 +257,16 @@ def epoch_data(fields: Mapping[str, Any], average_loss: float | None) -> EpochDa
     return data
 
 
+def sample_text(text: object) -> str:
+    """Return a text of one sample as it is sent."""
+    return _text(text)[:_MAX_TEXT]
+
+
+def sample_texts(texts: Iterable[object]) -> list[TextData]:
+    """Return samples that are text."""
+    return [TextData(text=sample_text(text)) for text in texts]
+
+
 def batch_data(fields: Mapping[str, Any]) -> BatchData:
     """Return what a FRAME record says of its step, with its texts and without its arrays."""
     data = BatchData(
@@ -264,7 +276,7 @@ def batch_data(fields: Mapping[str, Any]) -> BatchData:
         global_step=_whole(fields.get("global_step") or 0, 64),
         batch_size=_whole(fields.get("batch_size") or 0, 32),
         attempt=_whole(fields.get("attempt") or 0, 32),
-        texts=[TextData(text=_text(text)[:_MAX_TEXT]) for text in fields.get("texts") or ()],
+        texts=sample_texts(fields.get("texts") or ()),
     )
     _set_whole(data, "optimizer_step", fields.get("optimizer_step"), 64)
     if fields.get("loss") is not None:

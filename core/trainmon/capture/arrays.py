@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "as_numpy", "length", "on_device", "pick", "reads_in_place", "scalar"]
+__all__ = [
+    "Array",
+    "as_numpy",
+    "bfloat16_bits",
+    "length",
+    "on_device",
+    "pick",
+    "reads_in_place",
+    "scalar",
+    "widened",
+]
 
 Array = npt.NDArray[Any]
 
@@ -74,14 +84,22 @@ def _bits(tensor: Any) -> Array:
     return array
 
 
-def _widened(bits: Array) -> Array:
+def bfloat16_bits(value: Any) -> Array | None:
+    """Return the bits of a Torch tensor of bfloat16 in the CPU's memory, shared; else None."""
+    if _framework_of(type(value)) != "torch" or on_device(value) or not _is_bfloat16(value):
+        return None
+    return _bits(value)
+
+
+def widened(bits: Array) -> Array:
+    """Return as float32 what the bits of bfloat16 stand for, copied."""
     array: Array = (bits.astype(np.uint32) << 16).view(np.float32)
     return array
 
 
 def _torch_as_numpy(tensor: Any) -> Array:
     if _is_bfloat16(tensor):
-        return _widened(_bits(tensor))
+        return widened(_bits(tensor))
     array: Array = tensor.detach().resolve_conj().resolve_neg().numpy()
     return array
 
@@ -122,7 +140,7 @@ def pick(value: Any, rows: Sequence[int]) -> Array:
         return np.stack([as_numpy(value[row]) for row in rows])
     _refuse_device(value)
     if _framework_of(type(value)) == "torch":
-        return _widened(_bits(value)[list(rows)])
+        return widened(_bits(value)[list(rows)])
     return as_numpy(value[list(rows)])
 
 

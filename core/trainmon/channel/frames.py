@@ -5,14 +5,21 @@ the record: ``slot``, ``arrays`` ({role: [dtype, shape, offset]}), ``channels_fi
 ``tile_size``, ``key_frame`` (for the history), ``live`` (somebody watches), ``normalization``
 ({mean, std} per channel, of pixels from 0 to 1; absent: unknown), and of the step:
 ``global_step``, ``epoch``, ``batch_index``, ``time_ms``, ``batch_size``, ``loss``,
-``optimizer_step``, ``attempt``, ``texts`` (N of them). Absent fields are unknown.
+``optimizer_step``, ``attempt``; ``texts``, ``output_texts``, ``target_texts`` and ``tokens`` (N of
+each). ``maps`` names which of outputs and targets hold something for every pixel, with the axis of
+their classes (1 or 3; 0: they have none). Absent fields are unknown.
 
 Roles, with N samples of the frame and B of the batch: ``images`` (N, H, W), (N, H, W, channels)
 or, with ``channels_first``, (N, channels, H, W), in the training's own layout and type, for to
-transpose here would cost the training time; ``outputs`` and ``targets`` (N, …); ``sample_steps``
-(N,) where they are of several batches; ``sample_losses`` (N,); ``batch_outputs`` and
-``batch_targets`` (B, …) with ``sample_indices`` (N,) where the whole batch is small enough for
-the relay to compute each sample's loss and compare the mean with the batch's.
+transpose here would cost the training time; ``image_sizes`` (N, 4), where there are boxes or the
+pictures have different sizes and lie each in the upper left corner of its place: height and width
+there, then of the user's picture; ``outputs`` and ``targets`` (N, …); ``output_boxes`` and
+``target_boxes`` (N, 64, 6): left, top, right, bottom in the user's pixels, class, score, NaN where
+there is none; ``token_losses`` (N, 256), likewise; ``sample_steps`` (N,) where they are of several
+batches; ``sample_losses`` (N,); ``batch_outputs`` and ``batch_targets`` (B, …) with
+``sample_indices`` (N,) where the whole batch is small enough for the relay to compute each
+sample's loss and compare the mean with the batch's, ``sample_batches`` (N, 2), the loss of each
+sample's batch and how many samples it has, where whole batches were gathered.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from trainmon.channel.frames import SLOTS, FrameSlots
 from trainmon.relay.frame import Frame, Renderer
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.predictions import Labels
+from trainmon.relay.tasks import Habits
 from trainmon.v1.telemetry_pb2 import BatchData
 
 __all__ = ["Encoder"]
@@ -49,6 +50,7 @@ class Encoder:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="trainmon-encoder")
         self._task: asyncio.Task[None] | None = None
         self._told_outside = False
+        self._habits = Habits()
         self.quality = 85
         self.max_bytes = 4 << 20
         self.labels: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ class Encoder:
             self._waiting.remove(waiting)
             self._slots.free(waiting.fields["slot"])
             self._losses.add("picture", "relay_busy")
-        self._waiting.append(Frame(fields, Labels(self.labels)))
+        self._waiting.append(Frame(fields, Labels(self.labels), self._habits))
         if self.idle:
             self._task = asyncio.create_task(self._work(), name="trainmon-encoder")
 

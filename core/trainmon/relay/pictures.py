@@ -51,31 +51,35 @@ def normalize_layout(images: Array, *, channels_first: bool) -> Array:
     return images
 
 
-def to_bytes(images: Array, normalization: Mapping[str, Sequence[float]] | None = None) -> Array:
-    """Return pictures (N, H, W, channels) of any type as unsigned bytes, always copied.
+def to_bytes(
+    images: Array | Sequence[Array], normalization: Mapping[str, Sequence[float]] | None = None
+) -> list[Array]:
+    """Return pictures, (H, W, channels) of any type each, as unsigned bytes, always copied.
 
     Args:
-        images: Real numbers or truth values.
+        images: Real numbers or truth values, all of one type; perhaps of different sizes.
         normalization: ``mean`` and ``std`` per channel that were applied to pixels from 0 to 1.
 
     Raises:
         ValueError: Numbers of a kind that no picture has.
     """
-    found = np.empty(images.shape, np.uint8)
-    if images.dtype == np.uint8:  # raw, whatever is done to them before the model sees them
-        found[:] = images
-        return found
-    if images.dtype == np.bool_:
-        np.multiply(images, np.uint8(255), out=found)
-        return found
-    if images.dtype.kind not in "iuf":
-        raise ValueError(f"images of type {images.dtype}; expected whole or real numbers")
-    exact = np.result_type(images.dtype, np.float32)
-    scales = [_undoing(normalization, images.shape[-1])] * len(images) if normalization else None
-    for tile, scale, target in zip(images, scales or _guess(images), found, strict=True):
-        # Tile by tile, so that what each pass works on is still in the processor's cache.
-        target[:] = _scaled(tile.astype(exact), *scale)
-    return found
+    if not len(images):
+        return []
+    dtype = images[0].dtype
+    if dtype == np.uint8:  # raw, whatever is done to them before the model sees them
+        return [tile.copy() for tile in images]
+    if dtype == np.bool_:
+        return [tile * np.uint8(255) for tile in images]
+    if dtype.kind not in "iuf":
+        raise ValueError(f"images of type {dtype}; expected whole or real numbers")
+    exact = np.result_type(dtype, np.float32)
+    undone = _undoing(normalization, images[0].shape[-1]) if normalization else None
+    scales = _guess(images) if undone is None else [undone] * len(images)
+    # Tile by tile, so that what each pass works on is still in the processor's cache.
+    return [
+        _scaled(tile.astype(exact), *scale).astype(np.uint8)
+        for tile, scale in zip(images, scales, strict=True)
+    ]
 
 
 _Scale = tuple[Any, Any]
@@ -87,7 +91,7 @@ def _undoing(normalization: Mapping[str, Sequence[float]], channels: int) -> _Sc
     return -mean / std, std * 255
 
 
-def _guess(images: Array) -> list[_Scale]:
+def _guess(images: Array | Sequence[Array]) -> list[_Scale]:
     """Guess how the values of each tile stand for brightness; the rule is the module's."""
     ranges = [_range(tile) for tile in images]
     low = min((low for low, _ in ranges), default=0.0)

@@ -120,7 +120,7 @@ def test_png_is_exact_and_quality_makes_jpegs_larger():
 def test_any_type_and_range_of_pixels_is_shown(pixels, expected):
     """Guessed as documented: as they are, scaled from 0 to 1, or stretched; NaN is black."""
     with np.errstate(all="raise"):
-        found = to_bytes(pixels.reshape(1, 1, 3, 1))
+        found = np.stack(to_bytes(pixels.reshape(1, 1, 3, 1)))
     assert found.dtype == np.uint8
     assert found.ravel().tolist() == expected
 
@@ -128,7 +128,7 @@ def test_any_type_and_range_of_pixels_is_shown(pixels, expected):
 def test_stretching_is_done_tile_by_tile_and_guessing_frame_by_frame():
     """Each tile has its own extremes; one tile beyond 0 to 1 has all of them stretched."""
     pixels = np.array([[-1.0, 0.0], [10.0, 20.0]], np.float32).reshape(2, 1, 2, 1)
-    assert to_bytes(pixels).ravel().tolist() == [0, 255, 0, 255]
+    assert np.stack(to_bytes(pixels)).ravel().tolist() == [0, 255, 0, 255]
 
 
 def test_a_normalisation_that_is_told_is_undone_exactly():
@@ -136,20 +136,20 @@ def test_a_normalisation_that_is_told_is_undone_exactly():
     raw = np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     normalised = ((raw / 255 - mean) / std).astype(np.float32)
-    found = to_bytes(normalised, {"mean": mean, "std": std})
+    found = np.stack(to_bytes(normalised, {"mean": mean, "std": std}))
     assert (found == raw).all()
 
 
 def test_one_number_normalises_every_channel():
     """``mean`` and ``std`` of length 1 hold for all channels."""
     images = np.zeros((1, 2, 2, 3), np.float32)
-    assert (to_bytes(images, {"mean": [0.5], "std": [0.5]}) == 128).all()
+    assert (np.stack(to_bytes(images, {"mean": [0.5], "std": [0.5]})) == 128).all()
 
 
 def test_what_was_read_does_not_change_with_the_slot():
     """The training may write into the slot again as soon as it was read."""
     slot = np.full((1, 4, 4, 1), 9, np.uint8)
-    found = to_bytes(slot)
+    found = np.stack(to_bytes(slot))
     slot[:] = 0
     assert (found == 9).all()
 

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from trainmon.relay.predictions import Labels, Task, describe, sample_losses, task_of
+from trainmon.relay.predictions import Labels, describe
+from trainmon.relay.sample_losses import gathered_losses, sample_losses
+from trainmon.relay.tasks import Habits, Task, task_of
 
 RNG = np.random.default_rng(7)
 NAMES = [f"class {index}" for index in range(10)]
@@ -200,6 +202,90 @@ def test_binary_cross_entropies_are_found_as_well():
     assert found == pytest.approx(column)
 
 
-def test_targets_outside_the_classes_give_no_sample_losses():
-    """An index that is ignored takes no part in the mean, which is not known here."""
-    assert sample_losses(np.zeros((2, 3)), np.array([0, -100]), math.log(3)) is None
+def test_ignored_targets_have_no_loss_and_do_not_count():
+    """An index below 0 takes no part in the mean; one beyond the classes fits no loss at all."""
+    outputs, targets = RNG.normal(size=(3, 4)), np.array([0, -100, 3])
+    expected = [cross_entropy(outputs[0], 0), math.nan, cross_entropy(outputs[2], 3)]
+    loss = (expected[0] + expected[2]) / 2
+    assert sample_losses(outputs, targets, loss) == pytest.approx(expected, nan_ok=True)
+    assert sample_losses(outputs, np.array([0, 4, 3]), loss) is None
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.2])
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_the_usual_label_smoothings_are_recognised(smoothing, one_hot):
+    """By the loss of the batch, which no other reading of the outputs gives."""
+    outputs, targets = RNG.normal(size=(12, 5)) * 2, RNG.integers(0, 5, 12)
+    shares = np.eye(5)[targets] * (1 - smoothing) + smoothing / 5
+    likely = np.log([softmax(row) for row in outputs])
+    expected = -(shares * likely).sum(axis=1)
+    given = np.eye(5)[targets] if one_hot else targets
+    assert sample_losses(outputs, given, expected.mean()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["squared", "absolute", "huber"])
+@pytest.mark.parametrize("width", [None, 3])
+def test_errors_of_values_are_told(kind, width):
+    """Squared, absolute and Huber's, over one value or several."""
+    shape = (10,) if width is None else (10, width)
+    outputs, targets = RNG.normal(size=shape) * 2, RNG.normal(size=shape)
+    error = np.abs(outputs - targets).reshape(10, -1)
+    huber = np.where(error < 1, error**2 / 2, error - 0.5)
+    expected = {"squared": error**2, "absolute": error, "huber": huber}[kind].mean(axis=1)
+    assert sample_losses(outputs, targets, expected.mean()) == pytest.approx(expected)
+
+
+def test_weights_of_classes_give_no_sample_losses():
+    """They are not known here, and a mean with them is another."""
+    outputs, targets = RNG.normal(size=(20, 3)), RNG.integers(0, 3, 20)
+    each = np.array([cross_entropy(row, t) for row, t in zip(outputs, targets, strict=True)])
+    weights = np.array([1.0, 4.0, 0.3])[targets]
+    assert sample_losses(outputs, targets, (each * weights).sum() / weights.sum()) is None
+
+
+def test_samples_of_small_batches_are_judged_batch_by_batch():
+    """Each by its own batch's loss; of a batch that is not all there, none is told."""
+    outputs, targets = RNG.normal(size=(10, 3)), RNG.integers(0, 3, 10)
+    each = [cross_entropy(row, t) for row, t in zip(outputs, targets, strict=True)]
+    steps = np.array([4.0] * 4 + [5.0] * 4 + [6.0] * 2)
+    losses = [np.mean(each[:4]), np.mean(each[4:8]), 1.0]
+    batches = np.array([[losses[int(step) - 4], 4] for step in steps])
+    expected = [*each[:8], math.nan, math.nan]
+    assert gathered_losses(outputs, targets, steps, batches) == pytest.approx(expected, nan_ok=True)
+    assert gathered_losses(outputs[8:], targets[8:], None, batches[8:]) is None
+
+
+# --- what earlier frames have shown ---------------------------------------------------------------
+
+
+def test_a_run_of_several_labels_stays_one():
+    """A frame whose samples happen to have one label each is read as those before."""
+    habits = Habits()
+    outputs = RNG.normal(size=(2, 3))
+    first = describe(outputs, np.array([[1, 0, 1], [0, 1, 0]]), Labels(), habits)
+    second = describe(outputs, np.array([[1, 0, 0], [0, 1, 0]]), Labels(), habits)
+    assert [list(each.true_classes) for each in first.ground_truth] == [[0, 2], [1]]
+    assert [list(each.true_classes) for each in second.ground_truth] == [[0], [1]]
+
+
+def test_outputs_that_were_logits_once_are_logits():
+    """Also where those of a small frame happen to lie within 0 to 1."""
+    habits = Habits()
+    describe(np.array([3.0, -2.0]), np.array([1, 0]), Labels(), habits)
+    [prediction] = describe(np.array([0.9]), np.array([1]), Labels(), habits).predictions
+    assert prediction.confidence == pytest.approx(sigmoid(0.9))
+
+
+def test_values_that_happen_to_be_zero_and_one_stay_values():
+    """A regression's frame of such targets is not taken for two classes."""
+    habits = Habits()
+    describe(np.array([0.2, 7.0]), np.array([1.0, 5.0]), Labels(), habits)
+    [truth] = describe(np.array([0.4]), np.array([1.0]), Labels(), habits).ground_truth
+    assert (truth.true_class, list(truth.values)) == (-1, [1.0])
+
+
+def test_probabilities_of_half_precision_are_probabilities():
+    """Their sums miss 1 by what sixteen bits are short of."""
+    outputs = np.array([softmax(row) for row in RNG.normal(size=(8, 50))]).astype(np.float16)
+    samples = describe(outputs, None, Labels())
+    assert samples.predictions[0].confidence == pytest.approx(float(outputs[0].max()))
