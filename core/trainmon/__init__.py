@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# Not from `typing`, which takes longer to import than the rest: see trainmon._autoattach.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from trainmon.errors import ConfigurationError, StopTraining, TrainmonError
     from trainmon.plugin import hookimpl
     from trainmon.session import Session

@@ -1,18 +1,23 @@
-"""Finds installed plugins by the entry-point group ``trainmon``; imports none of them."""
+"""Finds installed plugins, and what they wait for, by their entry points; imports none of them.
+
+Nor does it import pluggy: it is asked in processes that may never need a plugin.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Final, NamedTuple
 
-from trainmon.plugin import PROJECT_NAME
+__all__ = ["Found", "find_instruments", "find_plugins"]
 
-__all__ = ["Found", "find_plugins"]
+#: Entry points that name plugins; :data:`trainmon.plugin.PROJECT_NAME`.
+_PLUGINS: Final = "trainmon"
+#: Entry points whose name is a module of a framework, and whose value is the plugin's as above.
+_INSTRUMENTS: Final = "trainmon.instruments"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """An entry point that names a plugin."""
 
     entry: EntryPoint
@@ -42,15 +47,33 @@ def find_plugins() -> list[Found]:
     return sorted(found, key=lambda plugin: plugin.name)
 
 
+def find_instruments() -> list[tuple[str, str]]:
+    """Return each module of a framework that a plugin waits for, with the plugin's name.
+
+    Never raises. An entry point whose value no plugin of the same distribution has is passed over.
+    """
+    found = []
+    for distribution in distributions():
+        names = {entry.value: entry.name for entry in _entries(distribution, _PLUGINS)}
+        if names:
+            waiting = _entries(distribution, _INSTRUMENTS)
+            found += [(each.name, names[each.value]) for each in waiting if each.value in names]
+    return found
+
+
 def _each() -> Iterator[Found]:
     for distribution in distributions():
-        try:
-            entries = [entry for entry in distribution.entry_points if entry.group == PROJECT_NAME]
-        except Exception:  # noqa: BLE001, S112 - a stranger's broken metadata hurts no one
-            continue
+        entries = _entries(distribution, _PLUGINS)
         if entries:
             name, version = _identity(distribution)
             yield from (Found(entry, name, version) for entry in entries)
+
+
+def _entries(distribution: Distribution, group: str) -> list[EntryPoint]:
+    try:
+        return [entry for entry in distribution.entry_points if entry.group == group]
+    except Exception:  # noqa: BLE001 - a stranger's broken metadata hurts no one
+        return []
 
 
 def _identity(distribution: Distribution) -> tuple[str, str]:

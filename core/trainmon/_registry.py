@@ -86,6 +86,11 @@ class PluginRegistry:
         self._direct: dict[str, dict[str, Callable[..., Any]]] = {}
         self._lock = threading.RLock()
 
+    @property
+    def role(self) -> Role:
+        """Kind of this process."""
+        return self._role
+
     # Finding and registering.
 
     def discover(self) -> None:

@@ -105,8 +105,10 @@ hookspec = pluggy.HookspecMarker(PROJECT_NAME)
 def trainmon_instrument() -> None:
     """Attach to a framework with no code in the user's script.
 
-    Called once, after the framework was imported in a process started with ``TRAINMON_MONITOR``.
-    Must be cheap, and must do nothing in a process that trains nothing.
+    Called in a process started with ``TRAINMON_MONITOR`` each time a module was imported that the
+    plugin waits for, by an entry point in the group ``trainmon.instruments``: its name is the
+    module's, its value the plugin's as in the group ``trainmon``. Must be cheap, must bear to be
+    called again, and must do nothing in a process that trains nothing.
     """
 
 
