@@ -52,7 +52,7 @@ def _append(callbacks: Any) -> None:
         callback = TrainmonCallback()
         callback.set_params(callbacks.params)
         callback.set_model(callbacks._model)  # noqa: SLF001 - `model` would copy JAX's state
-        callbacks.append(callback)
+        callbacks.callbacks.append(callback)
 
 
 def _watching(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -100,15 +100,15 @@ def _evaluate(fit: Fit) -> ControlOutcome:
     kept = [keras.ops.convert_to_numpy(each).copy() for each in model.metrics_variables]
     training = getattr(model, "training", None)  # Torch's own switch
     given = {name: value for name, value in fit.call.validation.items() if value is not None}
-    with fit.session.evaluating():
-        try:
-            found = model.evaluate(**given, verbose=0, return_dict=True)
-        finally:
-            with fit.scope():
-                for variable, value in zip(model.metrics_variables, kept, strict=False):
-                    variable.assign(value)
-            if training and callable(getattr(model, "train", None)):
-                model.train()
+    try:
+        # With the fit's own callbacks, as at the end of an epoch; ours are among them.
+        found = model.evaluate(**given, callbacks=fit.callbacks(), verbose=0, return_dict=True)
+    finally:
+        with fit.scope():
+            for variable, value in zip(model.metrics_variables, kept, strict=False):
+                variable.assign(value)
+        if training and callable(getattr(model, "train", None)):
+            model.train()
     numbers = {f"val_{name}": float(value) for name, value in found.items()}
     fit.add_to_next_step(numbers)
     told = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())

@@ -207,6 +207,10 @@ class Fit:
         self._done += max(made - 1, 0)
         return max(made - 1, 0)
 
+    def callbacks(self) -> Any:
+        """Return Keras' list of the fit's callbacks; None: it is not known."""
+        return None if self.call.key is None else self.call.key()
+
     def add_to_next_step(self, numbers: Mapping[str, float]) -> None:
         """Tell some numbers with the next step, as of an evaluation between two."""
         self._next_metrics.update(numbers)
