@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import click
 
 from trainmon.config import Settings, parse_address
+from trainmon.dashboards import announce
 from trainmon.errors import TrainmonError
 from trainmon.v1.dashboard_pb2 import ListSessionsRequest
 from trainmon_gateway.errors import CallError
@@ -108,11 +109,13 @@ async def _serve(sock: socket.socket, options: Options, address: str, settings: 
     async with gateway:
         host = _WILDCARDS.get(options.host, options.host)
         shown = f"[{host}]" if ":" in host else host
-        click.echo(f"dashboard: http://{shown}:{gateway.address[1]}")
-        telling = asyncio.create_task(_tell_monitor(gateway.upstream, options.monitor))
-        await stopped.wait()
-        telling.cancel()
-        await asyncio.wait({telling})
+        url = f"http://{shown}:{gateway.address[1]}"
+        with announce(settings.home, url, address):
+            click.echo(f"dashboard: {url}")
+            telling = asyncio.create_task(_tell_monitor(gateway.upstream, options.monitor))
+            await stopped.wait()
+            telling.cancel()
+            await asyncio.wait({telling})
 
 
 async def _tell_monitor(upstream: Upstream, given: str | None) -> None:

@@ -20,6 +20,10 @@ _OWN = {
         "Train a small network on handwritten digits, and watch and steer it in a browser.",
     ),
     "plugins": ("trainmon.cli.plugins:plugins", "Show every plugin, and what is wrong with it."),
+    "run": (
+        "trainmon.cli.run:run",
+        "Run a training script or launcher so that it shows in the dashboard, unchanged.",
+    ),
     "serve": (
         "trainmon.cli.serve:serve",
         "Run the monitor: trainings report to it, viewers watch through it.",
