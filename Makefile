@@ -23,10 +23,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 WEB := $(shell find web proto -type f \
   -not -path '*/node_modules/*' -not -path '*/.next/*' -not -path 'web/out/*' \
   -not -name next-env.d.ts -not -name '*.tsbuildinfo' -not -name '*.md')
-PACKAGES := pyproject.toml gateway/pyproject.toml $(wildcard gateway/hatch_build.py)
+PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
+PACKAGES := pyproject.toml core/trainmon.pth gateway/pyproject.toml \
+  $(wildcard gateway/hatch_build.py) $(PLUGINS:./%=%/pyproject.toml)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pythons check bench generate
+.PHONY: help demo test test-pythons frameworks check bench generate
 
 help: ## say what can be made (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +39,8 @@ demo: $(VENV)/.installed ## train a small network and watch it in the browser (P
 
 test: $(VENV)/.tools ## run the tests (ARGS="tests/core -x" to choose)
 	$(BIN)/python -m pytest $(ARGS)
+
+frameworks: $(VENV)/.frameworks ## install Lightning, Keras, transformers and more: plugins are tested with them
 
 test-pythons: $(VENV)/.tools ## try the wheels on every Python from 3.10 to 3.14 on this machine
 	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_wheels.py $(ARGS)
@@ -72,11 +76,20 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python $(PACKAGES) constraints.txt $(WEB)
 	@echo 'Installing trainmon and building its dashboard (a minute or two, the first time) ...'
 	@$(INSTALL) pip
-	@$(INSTALL) --build-constraint constraints.txt --editable '.[demo]' --editable ./gateway
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[demo]' --editable ./gateway \
+	  $(PLUGINS:%=--editable %)
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
 	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.frameworks: $(VENV)/.tools constraints.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'The tested' \
+	  'versions of the frameworks need Python 3.11 or newer: make frameworks VENV=.venv-frameworks' \
+	  'PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@echo 'Installing the frameworks (a gigabyte or more) ...'
+	@$(INSTALL) --group frameworks
 	@touch $@
 
 $(GENERATE)/.tools: proto/requirements.txt

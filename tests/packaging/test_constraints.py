@@ -17,7 +17,8 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"trainmon", "trainmon-gateway"}
+PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+OURS = {"trainmon", "trainmon-gateway", *(f"trainmon-{name}" for name in PLUGINS)}
 
 
 def pinned() -> dict[str, str]:
@@ -52,11 +53,15 @@ def applies(requirement: Requirement, extra: str = "") -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
+def groups() -> dict[str, list[str]]:
+    """Return the groups of what the tests and checks need."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return project["dependency-groups"]
+
+
 def roots() -> list[Requirement]:
     """Return what `make test` installs."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = project["dependency-groups"]
-    texts = ["trainmon[demo]", "trainmon-gateway", *groups["test"], *groups["check"]]
+    texts = ["trainmon[demo]", *sorted(OURS), *groups()["test"], *groups()["check"]]
     return [Requirement(text) for text in texts]
 
 
@@ -67,6 +72,16 @@ def test_everything_that_is_installed_has_its_row():
     except PackageNotFoundError as error:
         pytest.fail(f"{error} is not installed: run `make test` once")
     assert names - OURS <= pinned().keys(), "add the missing rows to constraints.txt"
+
+
+@pytest.mark.parametrize("framework", groups()["frameworks"])
+def test_every_framework_has_its_rows(framework):
+    """Each distribution that a framework brings has a version, where the framework is there."""
+    try:
+        names = set(needed(Requirement(framework), set()))
+    except PackageNotFoundError as error:
+        pytest.skip(f"no {framework} found: {error} is not installed")
+    assert names <= pinned().keys(), "add the missing rows to constraints.txt"
 
 
 def test_rows_name_exact_versions():
