@@ -31,7 +31,27 @@ RPC = {"grpc", "grpc_health", "grpc_status", "sonora"}
 #: Rooms of the core that meet only in channel, wire, events and v1.
 ROOMS = ("capture", "relay", "monitor")
 #: What the training's process loads.
-TRAINER = ("__init__.py", "session.py", "start.py", "capture", "channel", "manager.py")
+TRAINER = (
+    "__init__.py",
+    "_autoattach.py",
+    "_discovery.py",
+    "adapters",
+    "capture",
+    "channel",
+    "manager.py",
+    "session.py",
+    "start.py",
+)
+#: What a stranger's plugin may build on.
+PUBLIC = (
+    "trainmon.adapters",
+    "trainmon.config",
+    "trainmon.errors",
+    "trainmon.events",
+    "trainmon.plugin",
+    "trainmon.session",
+    "trainmon.start",
+)
 
 
 def sources(folder: Path) -> list[Path]:
@@ -120,11 +140,23 @@ def test_the_gateway_imports_no_framework_and_no_plugin(path):
     assert "sonora" not in found or path.name == "grpc_web.py"
 
 
-def test_plugins_import_the_core_and_no_gateway():
-    """A framework's plugin is packaged as a stranger's: it knows trainmon and itself."""
-    for path in sources(PLUGINS):
-        own = path.relative_to(PLUGINS).parts[1]
-        assert not {name for name in tops(path) if name.startswith("trainmon_")} - {own}
+@pytest.mark.parametrize("path", sources(PLUGINS), ids=named)
+def test_plugins_import_what_strangers_may(path):
+    """A framework's plugin is packaged as a stranger's: it knows what is public, and itself."""
+    own = path.relative_to(PLUGINS).parts[1]
+    assert not {name for name in tops(path) if name.startswith("trainmon_")} - {own}
+    ours = {name for name in imports(path) if name.partition(".")[0] == "trainmon"}
+    assert not {name for name in ours if not name.startswith(PUBLIC)} - {"trainmon"}
+
+
+@pytest.mark.parametrize("folder", sorted(PLUGINS.glob("*/trainmon_*")), ids=named)
+def test_a_plugin_is_found_without_its_framework(folder):
+    """Its entry point imports, in a fresh interpreter, with the framework installed, without it."""
+    code = f"import {folder.name}.plugin, sys\nprint(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    )
+    assert not set(answer.stdout.split()) & FRAMEWORKS
 
 
 HEAVY = FRAMEWORKS | RPC | {"grpclib", "PIL", "asyncio", "click", "sklearn", "numpy.testing"}

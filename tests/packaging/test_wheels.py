@@ -103,6 +103,12 @@ def gateway(build) -> Built:
     return build(ROOT / "gateway")
 
 
+@pytest.fixture(scope="session")
+def plugins(build) -> list[Built]:
+    """Build the plugin of each framework."""
+    return [build(path.parent) for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]
+
+
 class Environment:
     """A clean virtual environment."""
 
@@ -148,10 +154,17 @@ def bare(request, core, succeed, tmp_path_factory) -> Bare:
 
 
 @pytest.fixture(scope="module")
-def complete(bare, gateway) -> Environment:
-    """Install the gateway's wheel beside it."""
-    bare.environment.install(gateway.wheel)
-    return bare.environment
+def plugged(bare, plugins) -> Bare:
+    """Install the plugins' wheels beside it, and no framework."""
+    bare.environment.install(*(plugin.wheel for plugin in plugins))
+    return Bare(bare.environment, bare.environment.distributions())
+
+
+@pytest.fixture(scope="module")
+def complete(plugged, gateway) -> Environment:
+    """Install the gateway's wheel beside them."""
+    plugged.environment.install(gateway.wheel)
+    return plugged.environment
 
 
 def test_the_cores_wheel_holds_what_it_should(core):
@@ -198,6 +211,39 @@ def test_the_core_alone_works(bare):
     assert "serve" in bare.environment.trainmon("--help")
     bare.environment.trainmon("plugins")
     bare.environment.python("-m", "pip", "check")
+
+
+def test_nothing_is_loaded_at_every_start_but_where_asked_for(bare):
+    """The wheel's trainmon.pth does nothing without TRAINMON_MONITOR, and little with it."""
+    tell = "import os, sys; os.environ.update({!r}); import subprocess; print(subprocess.run(["
+    tell += "sys.executable, '-c', 'import sys; print(*sys.modules)'], capture_output=True, "
+    tell += "text=True, check=True).stdout)"
+    without = bare.environment.python("-c", tell.format({"TRAINMON_MONITOR": ""})).split()
+    assert not [name for name in without if name.startswith("trainmon")]
+    asked = bare.environment.python("-c", tell.format({"TRAINMON_MONITOR": "127.0.0.1:9"})).split()
+    assert "trainmon._autoattach" in asked
+    assert "pluggy" not in asked
+
+
+def test_the_plugins_wheels_hold_what_they_should(plugins):
+    """The package with its types and the license are in, tests and tools are not."""
+    for plugin in plugins:
+        folders = {name.partition("/")[0] for name in plugin.names_in_wheel()}
+        (package,) = (name for name in folders if not name.endswith(".dist-info"))
+        assert package.startswith("trainmon_")
+        assert f"{package}/py.typed" in plugin.names_in_wheel()
+        assert any(name.endswith("/licenses/LICENSE") for name in plugin.names_in_wheel())
+
+
+def test_plugins_bring_no_framework_and_run_without_one(plugged):
+    """Beside the core they bring nothing but themselves, and each is active in the list."""
+    brought = plugged.distributions
+    assert {"trainmon-hf-trainer", "trainmon-keras", "trainmon-lightning"} <= brought
+    assert not brought & (NOT_OF_THE_CORE | {"keras", "lightning", "transformers", "tensorflow"})
+    rows = plugged.environment.trainmon("plugins").splitlines()
+    states = {row.split()[0]: row.split()[1] for row in rows[1:] if row.strip()}
+    assert {states[name] for name in ("hf_trainer", "keras", "lightning")} == {"active"}
+    plugged.environment.python("-m", "pip", "check")
 
 
 def test_both_together_work(complete):
