@@ -123,6 +123,7 @@ class Fit:
         self._evaluation = ExitStack()
         self._next_metrics: dict[str, float] = {}
         self._done = 0
+        self._said_of_words = False
         self.evaluating = False
 
     # Beginning and end.
@@ -196,6 +197,8 @@ class Fit:
         for _ in range(self._hidden_steps()):
             self.session.step_ended(None)
         self._done += 1
+        if "texts" in extras and not self._vocabulary:
+            self._say_if_words_are_unknown(extras["texts"])
         raw = StepExtras(extras, self._backend.host, loss, self._vocabulary)
         self.session.step_ended(raw, loss=loss, metrics=metrics)
 
@@ -206,6 +209,15 @@ class Fit:
             made = min(made, self._steps_per_epoch - self._done)
         self._done += max(made - 1, 0)
         return max(made - 1, 0)
+
+    def _say_if_words_are_unknown(self, texts: Any) -> None:
+        if not self._said_of_words and "int" in str(texts.dtype):
+            say(
+                self.session,
+                "x holds token ids, and the words they stand for are not known here: "
+                "TrainmonCallback(vocabulary=layer.get_vocabulary())",
+            )
+        self._said_of_words = True
 
     def callbacks(self) -> Any:
         """Return Keras' list of the fit's callbacks; None: it is not known."""
@@ -302,9 +314,9 @@ def _factors_of(model: Any) -> dict[int, float]:
 
 def _number(backend: Backend, value: Any) -> float | None:
     """Return a scalar that a step returned; None: it is none."""
-    if value is None or isinstance(value, (str, bytes)):
-        return None
     if isinstance(value, (int, float)):
         return float(value)
+    if not hasattr(value, "dtype"):
+        return None  # as a custom step may return: a nested dict, a text
     array = backend.host(value)
     return float(array) if getattr(array, "size", 0) == 1 else None

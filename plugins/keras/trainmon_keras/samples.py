@@ -45,26 +45,30 @@ def collect(raw: StepExtras) -> BatchEvent | None:
     if not any(role in values for role in roles):
         return None
     size = values.get("size")
+    targets, outputs = _truth_and_prediction(values.get("targets"), values.get("outputs"))
     return BatchEvent(
         images=values.get("images"),
-        outputs=_outputs(values.get("outputs")),
-        targets=_targets(values.get("targets"), values.get("outputs")),
+        outputs=outputs,
+        targets=targets,
         sample_losses=_losses(values, raw.loss),
         texts=_texts(values.get("texts"), raw.vocabulary),
         batch_size=None if size is None else round(float(size)),
     )
 
 
-def _outputs(outputs: Any) -> Any:
-    return outputs
+def _truth_and_prediction(targets: Any, outputs: Any) -> tuple[Any, Any]:
+    """Return truth and prediction where they are something that is shown beside a sample.
 
-
-def _targets(targets: Any, outputs: Any) -> Any:
-    """Return the truth without an axis of one that the outputs do not have."""
-    if targets is None or outputs is None:
-        return targets
-    masks = targets.ndim == 4 and targets.shape[-1] == 1 and outputs.ndim == 4
-    return targets[..., 0] if masks else targets
+    Of arrays in the shape of pictures those are masks whose truth holds classes; others (an
+    autoencoder's, whose truth is the picture itself) are not.
+    """
+    if targets is None or outputs is None or max(targets.ndim, outputs.ndim) < 3:
+        return targets, outputs
+    if targets.dtype.kind == "f" and not np.all((targets == 0) | (targets == 1)):
+        return None, None
+    if targets.ndim == 4 and targets.shape[-1] == 1:
+        targets = targets[..., 0]
+    return targets, outputs
 
 
 def _losses(values: Mapping[str, Any], loss: float | None) -> Any:

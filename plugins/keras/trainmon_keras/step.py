@@ -87,8 +87,8 @@ class StepTap:
         self._inner: Any = None
         self._make: Any = None
         self._rebuilt = False
-        # One object each for ever: what was compiled holds on to it.
-        self._step = self._wrapped_step(model.train_step)
+        self._plain_step = model.train_step
+        self._step = self._wrapped_step(self._plain_step)
 
     @classmethod
     def of(cls, model: Any, backend: Backend, choice: Choice) -> StepTap:
@@ -171,6 +171,9 @@ class StepTap:
         """Do as ``make_train_function``, which a script may call in the midst of a fit."""
         if not force and self._model.train_function is not None:
             return self._model.train_function
+        # A new function, for JAX would find what it traced for the old one.
+        self._step = self._wrapped_step(self._plain_step)
+        object.__setattr__(self._model, "train_step", self._step)
         self._make(force=True)
         self._inner, self._rebuilt = self._model.train_function, True
         self._place()

@@ -1,0 +1,128 @@
+"""Training is sacred: with Keras, too, every loss and weight is the same to the last bit."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+
+from stack import Stack, eventually, kill, lines, relay_of, stack
+from trainmon.cli.children import Child
+from viewer import viewer
+
+HERE = Path(__file__).parent
+NOWHERE = "127.0.0.1:9"
+PATIENCE_S = 120
+EPOCHS, BATCHES = 3, 12
+
+
+def _start(processes: Stack, backend: str, monitor: str, folder: Path, *arguments: str) -> Child:
+    folder.mkdir(exist_ok=True)
+    environment = {
+        "KERAS_BACKEND": backend,
+        "TRAINMON_MONITOR": monitor,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": "1",
+        "TF_DETERMINISTIC_OPS": "0",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "TRAINMON_DISABLE_PLUGINS": "keras" if "alone" in arguments else "",
+    }
+    command = [sys.executable, str(HERE / "sacred.py"), str(folder), *arguments]
+    child = processes.start("training", command, **environment)
+    child.pass_on(sys.stderr)
+    return child
+
+
+@pytest.fixture(scope="module")
+def alone(backend: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the training writes without trainmon."""
+    folder = tmp_path_factory.mktemp("alone")
+    with stack(folder / "home") as processes:
+        assert _start(processes, backend, NOWHERE, folder, "alone").wait(PATIENCE_S) == 0
+    return (folder / "losses").read_text().splitlines()
+
+
+def _same(folder: Path, alone: list[str]) -> None:
+    """Compare all but the counts of traces."""
+    told = (folder / "losses").read_text().splitlines()
+    assert [line for line in told if "traces" not in line] == [
+        line for line in alone if "traces" not in line
+    ]
+
+
+@contextmanager
+def _watching(address: str) -> Iterator[list[int]]:
+    """Watch the first session at 60 frames a second; give the steps of the pictures seen."""
+    steps: list[int] = []
+    with viewer(address) as seen:
+        sessions = eventually(seen.sessions, "a session", PATIENCE_S)
+        stream = seen.watch(sessions[0].session_id, frames_per_second=60, tile_size=128)
+
+        def read() -> None:
+            with suppress(grpc.RpcError):  # the stream was cancelled
+                steps.extend(e.batch_data.global_step for e in stream if e.HasField("batch_data"))
+
+        thread = threading.Thread(target=read, name="watching")
+        thread.start()
+        try:
+            yield steps
+        finally:
+            stream.cancel()
+            thread.join()
+
+
+def test_the_log_is_whole(backend: str, alone: list[str]) -> None:
+    """What the others are compared with has every batch of every model, and their weights."""
+    models = 1 if backend == "torch" else 2
+    assert len([line for line in alone if line.startswith("0x")]) == models * EPOCHS * BATCHES
+    assert len([line for line in alone if len(line) == 64]) == models
+
+
+def test_nobody_there(processes: Stack, backend: str, alone: list[str], tmp_path: Path) -> None:
+    """With no monitor at all."""
+    assert _start(processes, backend, NOWHERE, tmp_path).wait(PATIENCE_S) == 0
+    _same(tmp_path, alone)
+
+
+def test_watched(processes: Stack, backend: str, alone: list[str], tmp_path: Path) -> None:
+    """At 60 frames a second; and the page that opens in mid-run compiles nothing anew."""
+    _, address = processes.monitor()
+    training = _start(processes, backend, address, tmp_path)
+    eventually(lambda: lines(tmp_path / "losses"), "steps", PATIENCE_S, lambda n: n >= 5)
+    with _watching(address) as steps:
+        assert training.wait(PATIENCE_S) == 0
+    _same(tmp_path, alone)
+    assert len(set(steps)) > 3
+    told = (tmp_path / "losses").read_text().splitlines()
+    assert [line for line in told if "traces" in line] == [
+        line for line in alone if "traces" in line
+    ]
+
+
+def test_the_monitor_is_killed(
+    processes: Stack, backend: str, alone: list[str], tmp_path: Path
+) -> None:
+    """In mid-run."""
+    monitor, address = processes.monitor()
+    training = _start(processes, backend, address, tmp_path)
+    eventually(lambda: lines(tmp_path / "losses"), "steps", PATIENCE_S, lambda n: n >= 8)
+    kill(monitor.pid)
+    assert training.wait(PATIENCE_S) == 0
+    _same(tmp_path, alone)
+
+
+def test_the_relay_is_killed(
+    processes: Stack, backend: str, alone: list[str], tmp_path: Path
+) -> None:
+    """In mid-run."""
+    _, address = processes.monitor()
+    training = _start(processes, backend, address, tmp_path)
+    eventually(lambda: lines(tmp_path / "losses"), "steps", PATIENCE_S, lambda n: n >= 8)
+    kill(relay_of(training).pid)
+    assert training.wait(PATIENCE_S) == 0
+    _same(tmp_path, alone)
