@@ -63,7 +63,7 @@ def wanted() -> bool:
     return bool(os.environ.get("TRAINMON_MONITOR"))
 
 
-def open_run(
+def open_run(  # noqa: D417 - the others are as of start_session
     owner: Any,
     *,
     adapter: str,
@@ -89,53 +89,58 @@ def open_run(
     Args:
         owner: The model. Only a weak reference is kept; one that allows none is a new run each fit.
         adapter: The plugin that feeds the session.
-        name: For people; unset: TRAINMON_SESSION_NAME, else the script's.
-        framework: For people.
-        framework_version: For people.
-        class_names: Name of each class, by index.
         total_epochs: Epochs that this fit will train; those trained by earlier fits are added.
-        batches_per_epoch: Training batches per epoch.
-        hyperparameters: Settings of the run, for people.
-        normalization: As :func:`trainmon.start_session` takes it.
-        rank: Of this process, from 0.
-        world_size: Ranks of the run.
         run_key: The first owner's key; the next owners of this process get it with ``-2``, ``-3``…
             appended, on every rank the same if every rank fits them in the same order. Unset:
             TRAINMON_RUN_KEY, else a key of its own for each owner.
-        settings: Validated settings; unset: from the environment.
+
+    The other arguments are as of :func:`trainmon.start_session`.
 
     Returns:
         The session, to be closed at the end of the fit. None: an open session of this process
         already shows this training, or the configuration cannot be used; either is logged.
     """
+    said = {
+        "name": name,
+        "adapter": adapter,
+        "framework": framework,
+        "framework_version": framework_version,
+        "class_names": class_names,
+        "batches_per_epoch": batches_per_epoch,
+        "hyperparameters": hyperparameters,
+        "normalization": normalization,
+        "rank": rank,
+        "world_size": world_size,
+    }
     try:
         with _lock:
-            present = _shown_by(owner)
-            if present is not None:
-                _say_that_it_is_shown(present, adapter)
-                return None
-            settings = settings or Settings.from_environment()
-            before = _before(owner)
-            session = start_session(
-                name,
-                adapter=adapter,
-                framework=framework,
-                framework_version=framework_version,
-                class_names=class_names,
-                total_epochs=_epochs_in_all(total_epochs, before),
-                batches_per_epoch=batches_per_epoch,
-                hyperparameters=hyperparameters,
-                normalization=normalization,
-                rank=rank,
-                world_size=world_size,
-                run_key=before.info.run_key if before else _new_key(run_key or settings.run_key),
-                settings=settings,
-            )
-            _remember(owner, session, before)
-            return session
+            return _open(owner, said, total_epochs, run_key, settings)
     except Exception as error:  # noqa: BLE001 - law 1: an adapter never raises into a training
         _tell_failure(f"{adapter}: this training is not shown", error)
         return None
+
+
+def _open(
+    owner: Any,
+    said: dict[str, Any],
+    total_epochs: int | None,
+    run_key: str | None,
+    settings: Settings | None,
+) -> Session | None:
+    present = _shown_by(owner)
+    if present is not None:
+        _say_that_it_is_shown(present, said["adapter"])
+        return None
+    settings = settings or Settings.from_environment()
+    before = _before(owner)
+    session = start_session(
+        **said,
+        total_epochs=_epochs_in_all(total_epochs, before),
+        run_key=before.info.run_key if before else _new_key(run_key or settings.run_key),
+        settings=settings,
+    )
+    _remember(owner, session, before)
+    return session
 
 
 def _shown_by(owner: Any) -> Session | None:

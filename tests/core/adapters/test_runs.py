@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 import trainmon
@@ -37,8 +38,15 @@ class Model:
     __hash__ = None
 
 
+@pytest.fixture(autouse=True)
+def relays_end(isolated_test: None) -> Iterator[None]:
+    """Wait for the relays: one may still start when its short session has ended."""
+    yield
+    psutil.wait_procs(psutil.Process().children(), timeout=30)
+
+
 @pytest.fixture
-def opened() -> Iterator[list[trainmon.Session]]:
+def opened(relays_end: None) -> Iterator[list[trainmon.Session]]:
     """Sessions that are closed with the test."""
     sessions: list[trainmon.Session] = []
     yield sessions
