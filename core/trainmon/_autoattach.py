@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ def targets() -> dict[str, list[str]]:
     return found
 
 
-#: Imports that tell nothing: Python looks for the last two at every start.
-_EVERYWHERE = sys.stdlib_module_names | {"sitecustomize", "usercustomize"}
+#: Imports that tell nothing: Python looks for two of these at every start, and the search for
+#: plugins needs ours.
+_EVERYWHERE = sys.stdlib_module_names | {"sitecustomize", "trainmon", "usercustomize"}
+#: How long an import waits for another thread's search, in seconds: it cannot be for ever.
+_PATIENCE_S = 10.0
 
 
 class Watcher:
@@ -59,14 +62,15 @@ class Watcher:
         self._attach = attach
         self._waiting: dict[str, list[str]] = {}
         self._busy: set[tuple[str, int]] = set()
+        self._lock = allocate_lock()
+        self._searching = 0
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return how the others would load a module that is waited for; None for any other."""
         if self._look is not None and name.partition(".")[0] not in _EVERYWHERE:
-            look, self._look = self._look, None
-            self._waiting = _or_else(look, {}, "the plugins cannot be listed")
+            self._search()
         if name not in self._waiting:
             return None
         key = (name, get_ident())  # another finder may ask everyone again, and so us
@@ -77,10 +81,24 @@ class Watcher:
             spec = self._of_others(name, path, target)
         finally:
             self._busy.discard(key)
-        if spec is not None and spec.loader is not None:
+        if spec is not None and hasattr(spec.loader, "exec_module"):  # not one of an older kind
             watching: Any = _Loader(spec.loader, self._imported)  # a Loader by its behaviour
             spec.loader = watching
         return spec
+
+    def _search(self) -> None:
+        """Learn what is waited for; other threads that import meanwhile wait for it."""
+        this = get_ident()
+        if self._searching == this or not self._lock.acquire(timeout=_PATIENCE_S):
+            return  # an import of the search itself, or one that it waits for
+        try:
+            if self._look is not None:
+                self._searching = this
+                self._waiting = _or_else(self._look, {}, "the plugins cannot be listed")
+                self._look = None
+        finally:
+            self._searching = 0
+            self._lock.release()
 
     def _of_others(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None

@@ -206,6 +206,41 @@ def test_threads_that_import_at_once(monkeypatch, module) -> None:
     assert told == [module]
 
 
+def test_threads_that_import_during_the_search(monkeypatch, module) -> None:
+    """An import in another thread waits until it is known who waits for what."""
+    searching, importing = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def search() -> dict[str, list[str]]:
+        searching.set()
+        assert importing.wait(30)
+        return {module: ["plugin"]}
+
+    watcher = Watcher(search, lambda name, _: told.append(name))
+    monkeypatch.setattr(sys, "meta_path", [watcher, *sys.meta_path])
+    first = threading.Thread(target=importlib.util.find_spec, args=("no_such_library",))
+    first.start()
+    assert searching.wait(30)
+    second = threading.Thread(target=importlib.import_module, args=(module,))
+    second.start()
+    importing.set()
+    first.join()
+    second.join()
+    assert told == [module]
+
+
+def test_a_loader_of_an_older_kind_is_left_alone(monkeypatch) -> None:
+    """One that has no `exec_module` loads as it would without us, whatever that means."""
+    old = ModuleSpec("trainmon_test_old", object())
+
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None):
+            return old if name == old.name else None
+
+    watch(monkeypatch, old.name, Finder())
+    assert importlib.util.find_spec(old.name).loader is old.loader
+
+
 def test_what_fails_inside_is_said_and_the_import_goes_on(monkeypatch, module, caplog) -> None:
     """Neither a search nor an attachment that raises reaches the import."""
 
