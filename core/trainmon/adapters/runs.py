@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from trainmon._guard import describe
 from trainmon.capture.lifecycle import open_sessions, used_run_keys
+from trainmon.capture.registration import script_name
 from trainmon.config import Settings
 from trainmon.errors import StopTraining
 from trainmon.session import Session
@@ -89,6 +90,8 @@ def open_run(  # noqa: D417 - the others are as of start_session
     Args:
         owner: The model. Only a weak reference is kept; one that allows none is a new run each fit.
         adapter: The plugin that feeds the session.
+        name: For people; unset: TRAINMON_SESSION_NAME, else the script's, numbered from the second
+            model of a process on.
         total_epochs: Epochs that this fit will train; those trained by earlier fits are added.
         run_key: The first owner's key; the next owners of this process get it with ``-2``, ``-3``…
             appended, on every rank the same if every rank fits them in the same order. Unset:
@@ -133,6 +136,7 @@ def _open(
         return None
     settings = settings or Settings.from_environment()
     before = _before(owner)
+    said["name"] = said["name"] or _name(before, settings)
     session = start_session(
         **said,
         total_epochs=_epochs_in_all(total_epochs, before),
@@ -154,6 +158,14 @@ def _shown_by(owner: Any) -> Session | None:
 def _before(owner: Any) -> Session | None:
     run = _runs.get(id(owner))
     return run.session if run is not None and run.owner() is owner else None
+
+
+def _name(before: Session | None, settings: Settings) -> str:
+    """Return the name of a run whose script gives none, numbered where it is not the first here."""
+    if before is not None:
+        return before.info.session_name
+    others = len(used_run_keys())
+    return f"{settings.session_name or script_name()} ({others + 1})" if others else ""
 
 
 def _epochs_in_all(this_fit: int | None, before: Session | None) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 from trainmon.errors import ConfigurationError
 from trainmon.events import SessionInfo
 
-__all__ = ["check_normalization", "describe_run"]
+__all__ = ["check_normalization", "describe_run", "script_name"]
 
 #: What a loop of one's own is most likely built on, the most telling first.
 _FRAMEWORKS = ("torch", "jax", "tensorflow", "numpy")
@@ -54,7 +54,7 @@ def describe_run(
     return SessionInfo(
         run_key=run_key or uuid.uuid4().hex,
         producer_id=uuid.uuid4().hex,
-        session_name=str(name or "") or _script_name(),
+        session_name=str(name or "") or script_name(),
         framework=framework,
         framework_version=framework_version,
         class_names=tuple(str(each) for each in class_names),
@@ -108,6 +108,7 @@ def _guess_framework() -> tuple[str, str]:
     return "", ""
 
 
-def _script_name() -> str:
+def script_name() -> str:
+    """Return what people would call a run whose script gives it no name."""
     script = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119 - may be no path
     return script.removesuffix(".py") or "training"

@@ -196,10 +196,13 @@ def test_a_bad_variable_is_said_and_nothing_is_raised(monkeypatch, caplog) -> No
 
 def test_the_environment_names_the_run(opened, monkeypatch) -> None:
     """TRAINMON_SESSION_NAME holds where the script gives no name."""
+    monkeypatch.setattr("trainmon.capture.lifecycle._run_keys", set())
     named = settings(session_name="from outside")
     opened.append(open_run(Model(), adapter="bare", settings=named))
     opened.append(open_run(Model(), adapter="bare", name="from inside", settings=named))
-    assert [each.info.session_name for each in opened] == ["from outside", "from inside"]
+    opened.append(open_run(Model(), adapter="bare", settings=named))
+    names = [each.info.session_name for each in opened]
+    assert names == ["from outside", "from inside", "from outside (3)"]
 
 
 def test_wanted_means_that_a_monitor_is_named(monkeypatch) -> None:
