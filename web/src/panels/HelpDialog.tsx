@@ -6,6 +6,7 @@ const KEYS: [string, string][] = [
   ["f", "Freeze the tiles; training goes on"],
   ["w", "Only wrong predictions"],
   ["l", "Tiles by loss, greatest first"],
+  ["m", "Masks and boxes: both, predicted, true, none"],
   ["g", "Logarithmic loss axis"],
   ["0", "Show the whole run on the charts"],
   ["+ − ← →", "Zoom and move the chart in focus"],
@@ -37,6 +38,11 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
         learning rate, <b>P</b> pause, <b>R</b> resume, <b>S</b> stop, <b>C</b> checkpoint, <b>E</b>{" "}
         evaluation, <b>K</b> any other control. Crosses along the axis are values that are not
         finite.
+      </p>
+      <p>
+        A predicted mask is filled and a predicted box whole, in the colour of its class; a true
+        mask is an outline and a true box broken, in black and white. A token stands on a ground
+        that is the stronger the greater its loss, and is underlined where that is great.
       </p>
       <p>
         Latency is from the end of a batch to its pixels, on one clock. Drag over a chart to zoom;

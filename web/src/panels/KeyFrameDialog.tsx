@@ -1,6 +1,7 @@
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import type { Failure } from "../rpc/failure";
 import type { BatchData } from "../rpc/plain";
+import { preferences } from "../runtime/preferences";
 import { formatCount, formatValue } from "../store/format";
 import { samplesOf } from "../store/tiles";
 import { useRun, useView } from "../ui/hooks";
@@ -116,6 +117,7 @@ function paintStill(
   canvas.height = height * scale;
   const context = canvas.getContext("2d", { alpha: false });
   context?.setTransform(scale, 0, 0, scale, 0, 0);
-  const scene = { slots: samplesOf(batch), art, classNames, palette: readPalette() };
+  const { overlay } = preferences.get();
+  const scene = { slots: samplesOf(batch), art, classNames, palette: readPalette(), overlay };
   if (context) paintWall(context, width, height, scene);
 }

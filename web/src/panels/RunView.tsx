@@ -3,6 +3,7 @@ import type { Connection } from "../runtime/connection";
 import { setPreferences } from "../runtime/preferences";
 import { Run } from "../runtime/run";
 import { lookOf } from "../store/states";
+import { nextOverlay } from "../store/tiles";
 import { RunContext, useKeys, usePreferences, useRun, useStore, useView } from "../ui/hooks";
 import { nextTheme } from "../ui/theme";
 import { EndBanner, NanBanner } from "./banners";
@@ -110,6 +111,7 @@ function useShortcuts(
       s: () => controls.canStop && setStopping(true),
       w: () => setPreferences({ wrongOnly: !chosen.wrongOnly }),
       l: () => setPreferences({ sortByLoss: !chosen.sortByLoss }),
+      m: () => setPreferences({ overlay: nextOverlay(chosen.overlay) }),
       g: () => setPreferences({ logarithmic: !chosen.logarithmic }),
       t: () => setPreferences({ theme: nextTheme(chosen.theme) }),
       "0": () => run.history.setZoom(undefined),

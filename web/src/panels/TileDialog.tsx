@@ -1,11 +1,14 @@
 import { useEffect, useRef } from "react";
+import { formatValue } from "../store/format";
 import type { Sample } from "../store/tiles";
+import { usePreferences } from "../ui/hooks";
 import { Modal } from "../ui/Modal";
 import { decodeArt, releaseArt } from "../wall/art";
 import { readPalette } from "../wall/colours";
 import { drawSubject } from "../wall/picture";
-import { piecesOf } from "../wall/text";
+import { isScored, piecesOf } from "../wall/text";
 import { SampleFacts } from "./TileCard";
+import { TokenLegend } from "./WallLegend";
 
 /** One sample, large and still, as it was when it was chosen. */
 export function TileDialog(props: { sample: Sample; names: string[]; onClose: () => void }) {
@@ -32,6 +35,7 @@ export function TileDialog(props: { sample: Sample; names: string[]; onClose: ()
 
 function LargePicture({ sample }: { sample: Sample }) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const { overlay } = usePreferences();
   useEffect(() => {
     let gone = false;
     void decodeArt(sample).then((art) => {
@@ -43,14 +47,15 @@ function LargePicture({ sample }: { sample: Sample }) {
         element.width = Math.round(edge * scale);
         element.height = Math.round(edge * scale);
         context.setTransform(scale, 0, 0, scale, 0, 0);
-        drawSubject(context, { x: 0, y: 0, width: edge, height: edge }, sample, art, readPalette());
+        const look = { palette: readPalette(), overlay };
+        drawSubject(context, { x: 0, y: 0, width: edge, height: edge }, sample, art, look);
       }
       releaseArt(art);
     });
     return () => {
       gone = true;
     };
-  }, [sample]);
+  }, [sample, overlay]);
   const { width, height } = sample.image ?? { width: 0, height: 0 };
   return (
     <figure className="large-picture">
@@ -61,18 +66,23 @@ function LargePicture({ sample }: { sample: Sample }) {
 }
 
 function LargeText({ sample }: { sample: Sample }) {
+  const scored = sample.text !== undefined && isScored(sample.text);
   return (
-    <p className="large-text">
-      {(sample.text ? piecesOf(sample.text) : []).map((piece, index) => (
-        <span
-          // biome-ignore lint/suspicious/noArrayIndexKey: tokens have no name but their place.
-          key={index}
-          data-heat={piece.heat === undefined ? undefined : Math.round(piece.heat * 5)}
-        >
-          {piece.text}
-        </span>
-      ))}
-    </p>
+    <div>
+      {scored && <TokenLegend />}
+      <p className="large-text">
+        {(sample.text ? piecesOf(sample.text) : []).map((piece, index) => (
+          <span
+            // biome-ignore lint/suspicious/noArrayIndexKey: tokens have no name but their place.
+            key={index}
+            data-heat={piece.heat === undefined ? undefined : Math.round(piece.heat * 5)}
+            title={piece.loss === undefined ? undefined : `loss ${formatValue(piece.loss)}`}
+          >
+            {piece.text}
+          </span>
+        ))}
+      </p>
+    </div>
   );
 }
 

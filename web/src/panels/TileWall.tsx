@@ -1,15 +1,18 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
-import { predictedWords, type Sample, type Slot, TILES, trueWords } from "../store/tiles";
+import type { Sample, Slot } from "../store/tiles";
+import { spokenWords } from "../store/words";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Panel } from "../ui/parts";
+import type { Plan } from "../wall/layout";
 import { TileCard } from "./TileCard";
 import { TileDialog } from "./TileDialog";
+import { WallLegend } from "./WallLegend";
 import { WallTools } from "./WallTools";
 
 /** The newest samples with what the model says of them: painted, not rendered. */
 export function TileWall() {
   const run = useRun();
-  const { slots, frame, samples } = useStore(run.wallView);
+  const { slots, frame, samples, plan } = useStore(run.wallView);
   const frozen = useStore(run.frozen);
   const [enlarged, setEnlarged] = useState<Sample>();
   const [pointed, setPointed] = useState<number>();
@@ -21,16 +24,18 @@ export function TileWall() {
         <WallCanvas />
         <TileButtons
           slots={slots}
+          plan={plan}
           frame={frame}
           names={names}
           onPoint={setPointed}
           onEnlarge={setEnlarged}
         />
-        {sample && pointed !== undefined && (
-          <TileCard sample={sample} index={pointed} names={names} />
+        {sample && pointed !== undefined && !(plan.isList && plan.columns === 1) && (
+          <TileCard sample={sample} index={pointed} plan={plan} names={names} />
         )}
         <WallNotice empty={!slots.some(Boolean)} samples={samples} />
       </div>
+      <WallLegend />
       {enlarged && (
         <TileDialog sample={enlarged} names={names} onClose={() => setEnlarged(undefined)} />
       )}
@@ -69,27 +74,37 @@ function WallCanvas() {
 
 interface TileButtonsProps {
   slots: Slot[];
+  plan: Plan;
   frame: number;
   names: string[];
   onPoint: (index: number | undefined) => void;
   onEnlarge: (sample: Sample) => void;
 }
 
-/** Sixteen see-through buttons over the canvas; one of them is in the tab order. */
-function TileButtons({ slots, frame, names, onPoint, onEnlarge }: TileButtonsProps) {
-  const [current, setCurrent] = useState(0);
+/** See-through buttons over the canvas, one for each tile; one of them is in the tab order. */
+function TileButtons({ slots, plan, frame, names, onPoint, onEnlarge }: TileButtonsProps) {
+  const count = plan.columns * plan.rows;
+  const [chosen, setCurrent] = useState(0);
+  const current = Math.min(chosen, count - 1);
   const grid = useRef<HTMLFieldSetElement>(null);
   const labels = useSlowLabels(slots, names);
   const onKey = (event: KeyboardEvent) => {
-    const next = current + (KEY_MOVES[event.key] ?? 0);
-    if (next === current || next < 0 || next >= TILES) return;
+    const [across, down] = KEY_MOVES[event.key] ?? [0, 0];
+    const next = current + across + down * plan.columns;
+    if (next === current || next < 0 || next >= count) return;
     event.preventDefault();
     setCurrent(next);
     grid.current?.querySelectorAll<HTMLButtonElement>("button")[next]?.focus();
   };
   return (
-    <fieldset ref={grid} className="tile-buttons" aria-label="Tiles" onKeyDown={onKey}>
-      {Array.from({ length: TILES }, (_, index) => {
+    <fieldset
+      ref={grid}
+      className="tile-buttons"
+      data-plan={plan.isList ? `list-${count}` : "grid"}
+      aria-label="Tiles"
+      onKeyDown={onKey}
+    >
+      {Array.from({ length: count }, (_, index) => {
         const slot = slots[index];
         return (
           <button
@@ -117,41 +132,37 @@ function TileButtons({ slots, frame, names, onPoint, onEnlarge }: TileButtonsPro
   );
 }
 
-const KEY_MOVES: Record<string, number> = {
-  ArrowLeft: -1,
-  ArrowRight: 1,
-  ArrowUp: -4,
-  ArrowDown: 4,
+/** Tiles across and down. */
+const KEY_MOVES: Record<string, [number, number]> = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
 };
 
 const VERDICT_WORDS = { right: "true", wrong: "false", unknown: "unknown" } as const;
 
 /** What each tile shows, in words, at most once a second: faster is unreadable to a reader. */
 function useSlowLabels(slots: Slot[], names: string[]): string[] {
+  const { player } = useRun();
   const latest = useRef({ slots, names });
   const [labels, setLabels] = useState<string[]>([]);
   useEffect(() => {
     latest.current = { slots, names };
   });
   useEffect(() => {
+    const label = (slot: Slot, index: number, known: string[]) => {
+      if (slot === undefined) return `Tile ${index + 1}, empty`;
+      const words = spokenWords(slot, known, player.artOf(slot.key)?.agreement);
+      return words === "" ? `Tile ${index + 1}` : `Tile ${index + 1}, ${words}`;
+    };
     const timer = setInterval(() => {
       const { slots: now, names: known } = latest.current;
-      setLabels(now.map((slot, index) => labelOf(slot, index, known)));
+      setLabels(now.map((slot, index) => label(slot, index, known)));
     }, 1_000);
     return () => clearInterval(timer);
-  }, []);
+  }, [player]);
   return labels;
-}
-
-function labelOf(slot: Slot, index: number, names: string[]): string {
-  if (slot === undefined) return `Tile ${index + 1}, empty`;
-  const predicted = predictedWords(slot, names);
-  const truth = trueWords(slot, names);
-  const parts = [`Tile ${index + 1}`];
-  if (predicted) parts.push(`predicted ${predicted}`);
-  if (truth) parts.push(`true ${truth}`);
-  if (slot.verdict !== "unknown") parts.push(slot.verdict);
-  return parts.join(", ");
 }
 
 /** Words over a wall that has nothing to show. */

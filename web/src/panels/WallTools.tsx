@@ -1,15 +1,24 @@
 import { setPreferences } from "../runtime/preferences";
+import { nextOverlay } from "../store/tiles";
 import { usePreferences, useRun, useStore } from "../ui/hooks";
 import { LineIcon } from "../ui/icons";
 import { Toggle } from "../ui/parts";
 
 const RATES = [1, 2, 5, 10, 15, 30, 60];
 
+const OVERLAY_WORDS = {
+  both: "Both overlays",
+  predicted: "Predicted",
+  true: "Truth",
+  none: "No overlay",
+} as const;
+
 /** How the wall is read: frozen, slowed, sorted, filtered. */
 export function WallTools() {
   const run = useRun();
   const frozen = useStore(run.frozen);
-  const { rate, sortByLoss, wrongOnly } = usePreferences();
+  const { marks } = useStore(run.wallView);
+  const { rate, sortByLoss, wrongOnly, overlay } = usePreferences();
   return (
     <div className="tools wall-tools">
       <Toggle
@@ -38,6 +47,18 @@ export function WallTools() {
         <LineIcon name="sort" />
         By loss
       </Toggle>
+      {marks.overlays && (
+        <button
+          type="button"
+          className="button small"
+          title="Which masks and boxes are shown: both, predicted, true, none (m)"
+          data-testid="overlay"
+          data-overlay={overlay}
+          onClick={() => setPreferences({ overlay: nextOverlay(overlay) })}
+        >
+          {OVERLAY_WORDS[overlay]}
+        </button>
+      )}
       <label className="rate" title="Pictures per second asked for">
         <input
           type="range"

@@ -1,5 +1,6 @@
 import type { AxisKind } from "../store/axis";
 import { Store } from "../store/external";
+import { OVERLAYS, type Overlay } from "../store/tiles";
 
 export type Theme = "system" | "dark" | "light";
 
@@ -10,6 +11,8 @@ export interface Preferences {
   rate: number;
   sortByLoss: boolean;
   wrongOnly: boolean;
+  /** Which masks and boxes lie over the pictures. */
+  overlay: Overlay;
   axis: AxisKind;
   logarithmic: boolean;
   /** How much of the past smoothing keeps, 0 to 0.99. */
@@ -21,6 +24,7 @@ const DEFAULTS: Preferences = {
   rate: 60,
   sortByLoss: false,
   wrongOnly: false,
+  overlay: "both",
   axis: "step",
   logarithmic: false,
   smoothing: 0.9,
@@ -64,6 +68,7 @@ export function merge(kept: unknown): Preferences {
     rate: within(given.rate, 1, 60, DEFAULTS.rate),
     sortByLoss: given.sortByLoss === true,
     wrongOnly: given.wrongOnly === true,
+    overlay: OVERLAYS.find((one) => one === given.overlay) ?? DEFAULTS.overlay,
     axis: axis === "epoch" || axis === "time" ? axis : "step",
     logarithmic: given.logarithmic === true,
     smoothing: within(given.smoothing, 0, 0.999, DEFAULTS.smoothing),

@@ -3,7 +3,7 @@ import type { BatchData, WatchEvent } from "../rpc/plain";
 import { Store } from "../store/external";
 import { Metrics } from "../store/metrics";
 import { applyEvent, emptySession, type SessionView } from "../store/session";
-import { Player, type WallView } from "../wall/player";
+import { EMPTY_WALL, Player, type WallView } from "../wall/player";
 import type { ToTab } from "../worker/protocol";
 import { Commander } from "./commander";
 import type { Connection } from "./connection";
@@ -27,7 +27,7 @@ export class Run {
   readonly view = new Store<SessionView>(emptySession);
   readonly link = new Store<Link>({ state: "connecting" }, 0);
   readonly gauges = new Store<Gauges>(IDLE, 0);
-  readonly wallView = new Store<WallView>({ slots: [], frame: 0, samples: 0 }, 0);
+  readonly wallView = new Store<WallView>(EMPTY_WALL, 0);
   readonly frozen = new Store<boolean>(false, 0);
   readonly metrics = new Metrics();
   readonly player: Player;
@@ -85,8 +85,9 @@ export class Run {
   }
 
   private adopt(): void {
-    const { sortByLoss, wrongOnly } = preferences.get();
+    const { sortByLoss, wrongOnly, overlay } = preferences.get();
     this.player.setArrangement({ sortByLoss, wrongOnly });
+    this.player.setOverlay(overlay);
     this.sayWant();
   }
 
@@ -158,7 +159,7 @@ export class Run {
     const trainerOffset = this.view.get().performance?.clockOffsetMs;
     const offset = this.connection.clockOffsetMs;
     if (trainerOffset === undefined || offset === undefined) return undefined;
-    const now = performance.timeOrigin + performance.now();
-    return now + offset - (batch.timestampMs + trainerOffset);
+    // By the clock that was compared with the monitor's: the steady one stops while a machine sleeps.
+    return Date.now() + offset - (batch.timestampMs + trainerOffset);
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { batchOf } from "./testing";
-import { samplesOf, TILES, trueWords, verdictOf, Wall } from "./tiles";
+import { nextOverlay, samplesOf, TILES, verdictOf, Wall } from "./tiles";
 
 const batch = (step: number, predicted: number[], truths: number[], losses: number[] = []) =>
   batchOf({
@@ -47,13 +47,27 @@ describe("verdictOf", () => {
       batchOf({
         images: [{}, {}],
         predictions: [{ values: [0.9, 0.1, 0.6] }, { values: [0.9, 0.1, 0.6] }],
-        groundTruth: [{ trueClasses: [2, 0] }, { trueClasses: [0] }],
+        groundTruth: [
+          { trueClass: -1, trueClasses: [2, 0] },
+          { trueClass: -1, trueClasses: [0] },
+        ],
       }),
     );
     expect(one.map((sample) => verdictOf(sample.prediction, sample.truth))).toEqual([
       "right",
       "wrong",
     ]);
+  });
+
+  it("of several labels none may be true, and one without a value cannot be judged", () => {
+    const [none, far] = samplesOf(
+      batchOf({
+        images: [{}, {}],
+        predictions: [{ values: [0.1, 0.2] }, { values: [0.1, 0.2] }],
+        groundTruth: [{ trueClass: -1 }, { trueClass: -1, trueClasses: [400] }],
+      }),
+    );
+    expect([none?.verdict, far?.verdict]).toEqual(["right", "unknown"]);
   });
 });
 
@@ -93,10 +107,9 @@ describe("Wall", () => {
   });
 });
 
-describe("trueWords", () => {
-  it("never shows a class index where a name is known", () => {
-    const [sample] = samplesOf(batch(1, [0], [1]));
-    expect(sample && trueWords(sample, ["cat", "dog"])).toBe("dog");
-    expect(sample && trueWords(sample, [])).toBe("class 1");
+describe("nextOverlay", () => {
+  it("goes round", () => {
+    const seen = [nextOverlay("both"), nextOverlay("predicted"), nextOverlay("none")];
+    expect(seen).toEqual(["predicted", "true", "both"]);
   });
 });

@@ -1,4 +1,5 @@
 import type { BatchData, GroundTruth, ImageData, Prediction, TextData } from "../rpc/plain";
+import { chosenClasses, isMultiLabel } from "./words";
 
 /** How many tiles the wall has. */
 export const TILES = 16;
@@ -51,9 +52,10 @@ export function verdictOf(
   truth: GroundTruth | undefined,
 ): Verdict {
   if (prediction === undefined || truth === undefined) return "unknown";
-  if (truth.trueClasses.length > 0 && prediction.values.length > 0) {
-    const chosen = prediction.values.flatMap((value, index) => (value >= 0.5 ? [index] : []));
-    return sameSet(chosen, truth.trueClasses) ? "right" : "wrong";
+  if (isMultiLabel(prediction) && truth.trueClass < 0) {
+    // Of very many classes only the first have a value: the others cannot be judged.
+    if (truth.trueClasses.some((index) => index >= prediction.values.length)) return "unknown";
+    return sameSet(chosenClasses(prediction), truth.trueClasses) ? "right" : "wrong";
   }
   if (prediction.predictedClass < 0 || truth.trueClass < 0) return "unknown";
   return prediction.predictedClass === truth.trueClass ? "right" : "wrong";
@@ -62,6 +64,28 @@ export function verdictOf(
 function sameSet(a: number[], b: number[]): boolean {
   const set = new Set(b);
   return set.size === new Set(a).size && a.every((value) => set.has(value));
+}
+
+/** Whether a sample is a text and nothing else: it wants lines, not a square. */
+export function isText(sample: Sample): boolean {
+  return sample.text !== undefined && sample.image === undefined;
+}
+
+/** Which masks and boxes lie over a picture. */
+export const OVERLAYS = ["both", "predicted", "true", "none"] as const;
+export type Overlay = (typeof OVERLAYS)[number];
+
+/** The choice after one, and after the last the first. */
+export function nextOverlay(overlay: Overlay): Overlay {
+  return OVERLAYS[(OVERLAYS.indexOf(overlay) + 1) % OVERLAYS.length] ?? "both";
+}
+
+/** Whether a sample has something to lay over its picture. */
+export function hasOverlay(sample: Sample): boolean {
+  const sides = [sample.prediction, sample.truth];
+  return sides.some(
+    (side) => side !== undefined && (side.mask !== undefined || side.boxes.length > 0),
+  );
 }
 
 export type Slot = Sample | undefined;
@@ -116,42 +140,4 @@ function lossOrder(slot: Slot): number {
   if (slot === undefined) return Number.NEGATIVE_INFINITY;
   if (slot.loss === undefined) return -Number.MAX_VALUE;
   return slot.loss;
-}
-
-/** What was predicted, in a few words. */
-export function predictedWords(sample: Sample, classNames: string[]): string {
-  const { prediction } = sample;
-  if (prediction === undefined) return "";
-  if (prediction.predictedLabel !== "") return prediction.predictedLabel;
-  if (prediction.predictedClass >= 0) {
-    return classNames[prediction.predictedClass] ?? `class ${prediction.predictedClass}`;
-  }
-  if (prediction.text !== "") return prediction.text;
-  if (prediction.boxes.length > 0) return counted(prediction.boxes.length, "box", "boxes");
-  if (prediction.values.length > 0) return valuesWords(prediction.values);
-  return prediction.mask ? "mask" : "";
-}
-
-/** What was true, in a few words. */
-export function trueWords(sample: Sample, classNames: string[]): string {
-  const { truth } = sample;
-  if (truth === undefined) return "";
-  if (truth.trueLabel !== "") return truth.trueLabel;
-  if (truth.trueClass >= 0) return classNames[truth.trueClass] ?? `class ${truth.trueClass}`;
-  if (truth.trueClasses.length > 0) {
-    return truth.trueClasses.map((index) => classNames[index] ?? `class ${index}`).join(", ");
-  }
-  if (truth.text !== "") return truth.text;
-  if (truth.boxes.length > 0) return counted(truth.boxes.length, "box", "boxes");
-  if (truth.values.length > 0) return valuesWords(truth.values);
-  return truth.mask ? "mask" : "";
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
-function valuesWords(values: number[]): string {
-  const shown = values.slice(0, 3).map((value) => String(Number(value.toPrecision(3))));
-  return values.length > 3 ? `${shown.join(" · ")} · …` : shown.join(" · ");
 }

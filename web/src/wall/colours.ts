@@ -10,16 +10,35 @@ const CLASSES: readonly [number, number, number][] = [
   [170, 170, 170],
 ];
 
-/** Colour of a class by its index; repeats after eight. */
+/** Degrees between the hues of neighbouring classes beyond the first: no two come near soon. */
+const GOLDEN_ANGLE = 137.508;
+
+/** Colour of a class by its index: eight to be told apart by anyone, then hues far from another. */
 export function classColour(index: number): readonly [number, number, number] {
-  const n = CLASSES.length;
-  return CLASSES[((index % n) + n) % n] ?? [170, 170, 170];
+  return CLASSES[index] ?? hueColour(Math.abs(index) * GOLDEN_ANGLE, index % 2 === 0 ? 0.7 : 0.5);
+}
+
+/** A saturated colour of a hue in degrees and a lightness from 0 to 1. */
+function hueColour(hue: number, lightness: number): readonly [number, number, number] {
+  const reach = 0.65 * Math.min(lightness, 1 - lightness);
+  const channel = (offset: number) => {
+    const place = (offset + hue / 30) % 12;
+    const height = Math.max(-1, Math.min(place - 3, 9 - place, 1));
+    return Math.round(255 * (lightness - reach * height));
+  };
+  return [channel(0), channel(8), channel(4)];
 }
 
 /** The same as a CSS colour. */
 export function classCss(index: number, alpha = 1): string {
   const [red, green, blue] = classColour(index);
   return `rgb(${red} ${green} ${blue} / ${alpha})`;
+}
+
+/** Black or white, whichever is legible on the colour of a class. */
+export function inkOn(index: number): string {
+  const [red, green, blue] = classColour(index);
+  return red * 0.3 + green * 0.59 + blue * 0.11 > 110 ? "#06080b" : "#ffffff";
 }
 
 /** What the painters need of the theme. */

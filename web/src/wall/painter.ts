@@ -1,7 +1,9 @@
-import { predictedWords, type Sample, type Slot, trueWords } from "../store/tiles";
+import { formatValue } from "../store/format";
+import type { Overlay, Sample, Slot } from "../store/tiles";
+import { agreementWords, predictedWords, trueWords } from "../store/words";
 import type { Art } from "./art";
 import type { Palette } from "./colours";
-import { type Box, layOut, type TileBox } from "./layout";
+import { type Box, layOut, planFor, type TileBox } from "./layout";
 import { drawSubject } from "./picture";
 
 type Context = CanvasRenderingContext2D;
@@ -12,26 +14,38 @@ export interface Scene {
   art: Map<string, Art>;
   classNames: string[];
   palette: Palette;
+  overlay: Overlay;
 }
 
 /** Paint the whole wall. The context is scaled to CSS pixels already. */
 export function paintWall(context: Context, width: number, height: number, scene: Scene): void {
   context.fillStyle = scene.palette.background;
   context.fillRect(0, 0, width, height);
-  const boxes = layOut(width, height);
-  for (const [index, box] of boxes.entries()) paintTile(context, box, scene.slots[index], scene);
+  const plan = planFor(scene.slots);
+  const paintWords = plan.isList ? paintLine : paintStrip;
+  for (const [index, box] of layOut(width, height, plan).entries()) {
+    paintTile(context, box, scene.slots[index], scene, paintWords);
+  }
 }
 
-function paintTile(context: Context, box: TileBox, slot: Slot, scene: Scene): void {
-  const { palette } = scene;
+type PaintWords = (context: Context, strip: Box, sample: Sample, scene: Scene) => void;
+
+function paintTile(
+  context: Context,
+  box: TileBox,
+  slot: Slot,
+  scene: Scene,
+  paintWords: PaintWords,
+): void {
+  const { palette, overlay } = scene;
   if (slot === undefined) {
     paintEmpty(context, box.tile, palette);
     return;
   }
-  drawSubject(context, box.picture, slot, scene.art.get(slot.key), palette);
+  drawSubject(context, box.picture, slot, scene.art.get(slot.key), { palette, overlay });
   context.fillStyle = palette.strip;
   context.fillRect(box.strip.x, box.strip.y, box.strip.width, box.strip.height);
-  paintStrip(context, box.strip, slot, scene);
+  paintWords(context, box.strip, slot, scene);
   paintBorder(context, box.tile, slot, palette);
 }
 
@@ -92,12 +106,52 @@ function paintStrip(context: Context, strip: Box, sample: Sample, scene: Scene):
     palette,
     colour,
   );
-  const truth = trueWords(sample, classNames);
-  if (truth === "") return;
+  const words = lowerWords(sample, scene, strip.width < 110);
   context.font = `${size - 2}px ${palette.font}`;
   context.fillStyle = sample.verdict === "wrong" ? palette.text : palette.muted;
-  const words = strip.width < 110 ? truth : `true ${truth}`;
   drawFitting(context, words, left, baseline + size + 6, right - left);
+}
+
+/** The truth; where it is no plain yes or no, how well the prediction agrees with it. */
+function lowerWords(sample: Sample, scene: Scene, short: boolean): string {
+  const truth = trueWords(sample, scene.classNames);
+  const agrees = agreementWords(sample, scene.art.get(sample.key)?.agreement);
+  if (agrees !== "" && (sample.truth?.mask !== undefined || short)) return agrees;
+  const words = truth === "" || short ? truth : `true ${truth}`;
+  return agrees === "" ? words : `${words} · ${agrees}`;
+}
+
+/** The words under a text in one line: mark, prediction and confidence; at the right the truth. */
+function paintLine(context: Context, strip: Box, sample: Sample, scene: Scene): void {
+  const { palette, classNames } = scene;
+  const size = 12;
+  const baseline = strip.y + Math.round((strip.height + size * 0.7) / 2);
+  const middle = strip.x + strip.width / 2;
+  let x = strip.x + 7;
+  if (sample.verdict !== "unknown") {
+    const colour = verdictColour(sample, palette, palette.accent);
+    paintMark(context, x, baseline, size, sample.verdict === "right", colour);
+    x += size + 1;
+  }
+  const truth = lowerWords(sample, scene, false);
+  const predicted = predictedWords(sample, classNames);
+  const loss = sample.loss === undefined ? "" : `loss ${formatValue(sample.loss)}`;
+  const rightEnd = strip.x + strip.width - 7;
+  const end = paintShare(
+    context,
+    truth || loss ? middle - 4 : rightEnd,
+    baseline,
+    size,
+    sample,
+    palette,
+  );
+  context.textAlign = "left";
+  context.fillStyle = palette.text;
+  context.font = `600 ${size}px ${palette.font}`;
+  drawFitting(context, predicted || loss, x, baseline, end - x - 4);
+  context.fillStyle = sample.verdict === "wrong" ? palette.text : palette.muted;
+  context.font = `${size - 1}px ${palette.font}`;
+  drawFitting(context, truth || (predicted ? loss : ""), middle, baseline, rightEnd - middle);
 }
 
 /** The confidence as a number, right-aligned; returns where it begins. */

@@ -1,9 +1,19 @@
 import type { BatchData } from "../rpc/plain";
-import { type Arrangement, type Sample, type Slot, samplesOf, Wall } from "../store/tiles";
+import {
+  type Arrangement,
+  hasOverlay,
+  type Overlay,
+  type Sample,
+  type Slot,
+  samplesOf,
+  Wall,
+} from "../store/tiles";
 import { type Art, decodeArt, releaseArt } from "./art";
 import { type Palette, readPalette } from "./colours";
+import { GRID, type Plan, planFor } from "./layout";
 import { paintWall } from "./painter";
 import { Meter } from "./stats";
+import { isScored } from "./text";
 
 interface Decoded {
   batch: BatchData;
@@ -26,7 +36,28 @@ export interface WallView {
   frame: number;
   /** Samples in the newest batch; 0 where a run sends none. */
   samples: number;
+  /** How the tiles stand. */
+  plan: Plan;
+  /** What has to be explained beside the wall. */
+  marks: Marks;
 }
+
+/** Marks on the tiles that are not plain pictures. */
+export interface Marks {
+  /** Masks or boxes. */
+  overlays: boolean;
+  /** Tokens with a loss. */
+  tokens: boolean;
+}
+
+/** A wall on which nothing stands yet. */
+export const EMPTY_WALL: WallView = {
+  slots: [],
+  frame: 0,
+  samples: 0,
+  plan: GRID,
+  marks: { overlays: false, tokens: false },
+};
 
 /**
  * Takes pictures from the worker and paints them straight to a canvas, one per screen refresh. Two
@@ -46,7 +77,8 @@ export class Player {
   private owesAck = false;
   private scheduled = 0;
   private dirty = false;
-  private shown: WallView = { slots: [], frame: 0, samples: 0 };
+  private overlay: Overlay = "both";
+  private shown: WallView = EMPTY_WALL;
   private readonly painted = new MessageChannel();
   private lastPainted: Decoded | undefined;
   private generation = 0;
@@ -71,6 +103,12 @@ export class Player {
 
   setArrangement(arrangement: Arrangement): void {
     this.arrangement = arrangement;
+    this.repaint();
+  }
+
+  setOverlay(overlay: Overlay): void {
+    if (overlay === this.overlay) return;
+    this.overlay = overlay;
     this.repaint();
   }
 
@@ -151,7 +189,11 @@ export class Player {
     for (const [key, art] of decoded.art) this.art.set(key, art);
     const samples = samplesOf(decoded.batch);
     this.wall.take(samples);
-    this.shown = { ...this.shown, samples: samples.length };
+    const marks = {
+      overlays: samples.some(hasOverlay),
+      tokens: samples.some(({ text }) => text !== undefined && isScored(text)),
+    };
+    this.shown = { ...this.shown, samples: samples.length, marks };
     this.releaseUnheld();
     this.payAck();
   }
@@ -174,7 +216,7 @@ export class Player {
   private paint(): void {
     this.dirty = false;
     const slots = this.wall.slots(this.arrangement);
-    this.shown = { ...this.shown, slots };
+    this.shown = { ...this.shown, slots, plan: planFor(slots) };
     const { canvas, context } = this;
     if (!canvas || !context) return;
     const scale = fitToScreen(canvas);
@@ -185,6 +227,7 @@ export class Player {
       slots,
       art,
       palette,
+      overlay: this.overlay,
       classNames: this.options.classNames(),
     });
   }
