@@ -128,6 +128,9 @@ class Driver(Protocol):
 
 def main(train: Callable[[Plan, Log], Callable[[], object]]) -> None:
     """Run a driver as a script: ``python driver.py PLAN``, the plan as JSON."""
+    # A driver may bear its framework's name, and its folder comes first on the path.
+    folder = Path(sys.argv[0]).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != folder]
     plan = Plan(**json.loads(sys.argv[1]))
     log = Log(plan)
     end_again = train(plan, log)
