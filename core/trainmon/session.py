@@ -267,7 +267,7 @@ class Session:
         if self._closed:
             return
         event = self._manager.collect_epoch(self.adapter, self, raw) or EpochEvent()
-        self._event(Kind.EPOCH, self._steps.end_epoch(event))
+        self._steps.end_epoch(event, lambda record: self._event(Kind.EPOCH, record))
 
     def control_point(self, *optimizers: Any, scheduler: Any = None) -> None:
         """Take commands: change what is asked for, wait while paused.
@@ -296,6 +296,7 @@ class Session:
             known = self.control_context is not None and bool(context == self.control_context)
         except Exception:  # noqa: BLE001 - a stranger's ==, as of arrays: then it is another one
             known = False
+        self._steps.settle()
         if not known:
             self.control_context = context
             self._declare(context)
@@ -414,6 +415,7 @@ class Session:
         if status not in ENDS:
             self.failed("close", ConfigurationError("status", status, f"one of {', '.join(ENDS)}"))
             status = "COMPLETED"
+        self._steps.finish(self._settings.exit_timeout_s / 2)
         record = pack_json(Kind.CLOSE, self._status_fields(status, message))
         say_goodbye(self._channel, self._relay, record, self._settings.exit_timeout_s)
 

@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 __all__ = [
     "Array",
+    "OnDeviceError",
     "as_numpy",
     "bfloat16_bits",
+    "framework_of",
     "length",
     "on_device",
     "pick",
+    "place_of",
     "reads_in_place",
     "scalar",
     "widened",
@@ -35,6 +38,15 @@ _SMALL = 1 << 14
 _known: dict[type, str] = {}
 
 
+class OnDeviceError(TypeError):
+    """An array lies on an accelerator, where to read it would make the training wait."""
+
+
+def framework_of(value: Any) -> str:
+    """Return the framework an array is of, empty where of none that is known."""
+    return _framework_of(type(value))
+
+
 def _framework_of(kind: type) -> str:
     """Return the framework a type is of; a subclass (torchvision's, a user's) is of it, too."""
     framework = _known.get(kind)
@@ -46,7 +58,7 @@ def _framework_of(kind: type) -> str:
     return framework
 
 
-def _place(value: Any) -> str:
+def place_of(value: Any) -> str:
     """Return the kind of device an array is on, ``"cpu"`` where that is not to be told."""
     framework = _framework_of(type(value))
     if framework == "cupy":
@@ -63,13 +75,13 @@ def _place(value: Any) -> str:
 
 def on_device(value: Any) -> bool:
     """Return whether reading this would wait for an accelerator."""
-    return _place(value) not in ("cpu", "")
+    return place_of(value) not in ("cpu", "")
 
 
 def _refuse_device(value: Any) -> None:
     if on_device(value):
-        raise TypeError(
-            f"an array on {_place(value)}, where numbers were expected in the CPU's memory: to "
+        raise OnDeviceError(
+            f"an array on {place_of(value)}, where numbers were expected in the CPU's memory: to "
             "read it here would make the training wait for the device; hand over a copy"
         )
 

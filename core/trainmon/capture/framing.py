@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainmon.capture.arrays import Array
+from trainmon.capture.device_batch import DeviceBatch
 from trainmon.capture.frame_plan import FramePlan, goes_whole
 from trainmon.capture.sources import ArraySource, Problem, Reading, lengths, read
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
@@ -88,6 +89,19 @@ class FrameWriter:
         self._frame = None
         self._plans.clear()
 
+    def send_for(self, batch: BatchEvent, request: FrameRequest) -> DeviceBatch | None:
+        """Choose samples of a batch on a device and have them sent; None: it has none."""
+        given = lengths(batch, self._problem)
+        total = next(iter(given.values()), 0)
+        wanted = request.max_samples - (self._frame.count if self._frame is not None else 0)
+        if not total:
+            return None
+        return DeviceBatch(batch, given, self._choose(total, wanted), request, self._problem)
+
+    def give_up(self) -> None:
+        """Let go of the frame under way: its samples do not come."""
+        self._frame = None
+
     def add(
         self,
         batch: BatchEvent,
@@ -95,6 +109,7 @@ class FrameWriter:
         request: FrameRequest,
         now_ns: int,
         step_ns: int = 0,
+        rows: Array | None = None,
     ) -> bool:
         """Add samples of a batch; True when the frame was handed to the relay.
 
@@ -106,13 +121,14 @@ class FrameWriter:
             request: How many samples are wanted, and how large.
             now_ns: ``time.monotonic_ns()``.
             step_ns: How long a step takes: a frame does not wait for one that would come too late.
+            rows: The samples that were chosen when they were sent for; None: choose.
         """
         frame, self._frame = self._frame, None
         if frame is None:
             return False
         given = lengths(batch, self._problem)
         total = next(iter(given.values()), 0)
-        chosen = self._choose(total, request.max_samples - frame.count)
+        chosen = self._choose(total, request.max_samples - frame.count) if rows is None else rows
         reading = read(batch, given, chosen, request, self._problem) if total else Reading()
         if not reading:
             # Of useless samples the next are looked at when the next picture is due.

@@ -22,6 +22,7 @@ from trainmon.capture.boxes import read_boxes
 from trainmon.capture.images import image_layout, in_memory_order, stride_for
 from trainmon.capture.maps import MapLayout, find_maps, map_stride
 from trainmon.capture.ragged import RaggedImages, RaggedSource, read_ragged
+from trainmon.capture.sparse import SparseArray, SparseList
 from trainmon.capture.words import TEXT_ROLES, read_texts, read_token_losses, read_tokens
 
 if TYPE_CHECKING:
@@ -248,13 +249,15 @@ class _Reader:
         )
 
     def _read_images(self, images: Any) -> None:
-        if isinstance(images, (list, tuple)):
+        if isinstance(images, (list, tuple, SparseList)):
             pictures = [as_numpy(images[row]) for row in self._chosen]
             shapes = {picture.shape for picture in pictures}
             # Where there are boxes the next batch has pictures of another size, like as not.
             if len(shapes) > 1 or (self._has_boxes and len(next(iter(shapes))) > 1):
                 self._read_ragged(read_ragged(pictures))
                 return
+        if isinstance(images, SparseList):
+            images = SparseArray(len(images), self._chosen, np.stack(pictures))
         source = _rows(images, self._chosen)
         self._pictures = source.array.shape[1:]
         array = in_memory_order(source.array)
@@ -293,6 +296,8 @@ def _rows(value: Any, chosen: Array) -> ArraySource:
         TypeError: It is no array of numbers in the CPU's memory.
         ValueError: The rows are of different shapes.
     """
+    if isinstance(value, SparseArray):
+        return _ours(value.array)
     if reads_in_place(value):
         array = as_numpy(value)
         return ArraySource(array, chosen, True, array.shape[1:])

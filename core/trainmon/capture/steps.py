@@ -1,19 +1,23 @@
 """Recording steps and epochs: the part of a session that the training pays for.
 
 A step costs a few microseconds: numbers read, one record written to shared memory. Only when a
-picture is due are arrays looked at.
+picture is due are arrays looked at. What lies on an accelerator is sent for, and its record is
+written, in its turn, once it is here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from trainmon.capture.arrays import length, scalar
+from trainmon.capture.arrays import OnDeviceError, length, scalar
+from trainmon.capture.device_batch import lies_on_device
 from trainmon.capture.framing import FrameWriter
+from trainmon.capture.landing import UnderWay, can_fetch, fetch_numbers
 from trainmon.capture.pace import Due, FramePace
 from trainmon.channel import StepRecord, TrainerChannel, Word, pack_step
 from trainmon.events import BatchEvent, EpochEvent, FrameRequest
@@ -30,6 +34,31 @@ _DEFAULT_TILE = 128
 _RESERVED_PART = 8
 _EPOCH_NUMBERS = tuple(field.name for field in fields(EpochEvent) if field.name != "metrics")
 _MOST_STEPS, _MOST_EPOCHS = 2**62, 2**32
+#: Stands for the loss among the metrics' names.
+_LOSS = object()
+
+
+class _Told:
+    """A step, of which some numbers may still be on their way."""
+
+    __slots__ = ("step",)
+
+    def __init__(self, step: StepRecord) -> None:
+        self.step = step
+
+    def fields(self, batch_size: int | None) -> dict[str, Any]:
+        """Return what a FRAME record says of the step."""
+        step = self.step
+        return {
+            "global_step": step.global_step,
+            "epoch": step.epoch,
+            "batch_index": step.batch_index,
+            "time_ms": step.time_ms,
+            "batch_size": batch_size,
+            "loss": step.loss,
+            "optimizer_step": step.optimizer_step,
+            "attempt": step.attempt,
+        }
 
 
 class StepRecorder:
@@ -61,6 +90,8 @@ class StepRecorder:
         self._frames = FrameWriter(channel, normalization, failed)
         self._pace = FramePace(channel.block, settings.key_frame_interval_s)
         self._reserve = channel.records.capacity // _RESERVED_PART
+        self._under_way = UnderWay(failed)
+        self._picture_under_way = False
         self._request: FrameRequest | None = None
         self._epoch_started_ns = time.monotonic_ns()
         self.global_step = 0
@@ -75,7 +106,9 @@ class StepRecorder:
 
     def begin(self) -> FrameRequest | None:
         """Return what is wanted of this step, or None; the same until the step ends."""
-        if self._request is None:
+        if self._under_way:
+            self._under_way.settle()
+        if self._request is None and not self._picture_under_way:
             now_ns = time.monotonic_ns()
             if self._frames.gathering or self._take_slot(now_ns):
                 self._request = FrameRequest(
@@ -114,22 +147,46 @@ class StepRecorder:
         finally:
             self._words[Word.CAPTURE_NS] += time.perf_counter_ns() - started_ns
 
-    def _write(
-        self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any
-    ) -> StepRecord:
+    def _write(self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any) -> _Told:
+        late: dict[Any, Any] = {}
         step = StepRecord(
             global_step=self.global_step,
             epoch=self.epoch,
             batch_index=self.batch_index,
             time_ms=time.time() * 1e3,
-            loss=None if loss is None else self._number("loss", loss),
+            loss=None if loss is None else self._number("loss", loss, late, _LOSS),
             optimizer_step=self._whole("optimizer_step", optimizer_step),
             attempt=self.attempt,
-            metrics=self.numbers(metrics) if metrics else {},
+            metrics=self.numbers(metrics, late) if metrics else {},
         )
+        told = _Told(step)
+        if not late and not self._under_way:
+            self._send(step)
+            return told
+
+        def land(found: Mapping[Any, float]) -> None:
+            metrics = {name: value for name, value in found.items() if name is not _LOSS}
+            loss = found.get(_LOSS, step.loss)
+            told.step = replace(step, loss=loss, metrics={**step.metrics, **metrics})
+            self._send(told.step)
+
+        self._when_landed(late, land)
+        return told
+
+    def _send(self, step: StepRecord) -> None:
         if not self._records.write(pack_step(step), self._reserve):
             self._words[Word.REFUSED_SCALARS] += 1
-        return step
+
+    def _when_landed(
+        self, late: Mapping[Any, Any], land: Callable[[Mapping[Any, float]], None]
+    ) -> None:
+        """Have something done with numbers on their way, after all that is under way already."""
+        try:
+            numbers = fetch_numbers(late)
+        except Exception as error:  # noqa: BLE001 - a stranger's device; told, the rest is written
+            self._failed("a number on a device", error)
+            numbers = fetch_numbers({})
+        self._under_way.put(numbers.ready, lambda landed: land(numbers.read() if landed else {}))
 
     def _count(self, now_ns: int) -> int:
         """Count a step, and return how long it took; 0: unknown."""
@@ -143,35 +200,50 @@ class StepRecorder:
         return now_ns - last_ns if last_ns else 0
 
     def _show(
-        self, raw: Any, step: StepRecord, request: FrameRequest, now_ns: int, step_ns: int
+        self, raw: Any, told: _Told, request: FrameRequest, now_ns: int, step_ns: int
     ) -> None:
         started_ns = time.thread_time_ns()  # not what the training lost to others meanwhile
         batch = self._collect(raw)
         if batch is None:
             return
-        described = {
-            "global_step": step.global_step,
-            "epoch": step.epoch,
-            "batch_index": step.batch_index,
-            "time_ms": step.time_ms,
-            "batch_size": self._batch_size(batch),
-            "loss": step.loss,
-            "optimizer_step": step.optimizer_step,
-            "attempt": step.attempt,
-        }
-        if self._frames.add(batch, described, request, now_ns, step_ns):
+        size = self._batch_size(batch)
+        if lies_on_device(batch):
+            self._send_for(batch, told, request, step_ns, size)
+        elif self._frames.add(batch, told.fields(size), request, now_ns, step_ns):
             self._relay.wake()
         self._pace.spent(time.thread_time_ns() - started_ns, now_ns)
 
-    def end_epoch(self, event: EpochEvent) -> dict[str, Any]:
-        """Return the EPOCH record's fields, and begin the next epoch."""
+    def _send_for(
+        self, batch: BatchEvent, told: _Told, request: FrameRequest, step_ns: int, size: int | None
+    ) -> None:
+        """Have the samples sent, and shown once they are here."""
+        sent = self._frames.send_for(batch, request)
+        if sent is None:
+            return
+        self._picture_under_way = True
+
+        def show(landed: bool) -> None:
+            self._picture_under_way = False
+            if not landed:
+                self._frames.give_up()
+                return
+            now_ns, fields = time.monotonic_ns(), told.fields(size)
+            if self._frames.add(sent.landed(), fields, request, now_ns, step_ns, sent.rows):
+                self._relay.wake()
+
+        self._under_way.put(sent.ready, show)
+
+    def end_epoch(self, event: EpochEvent, write: Callable[[dict[str, Any]], None]) -> None:
+        """Have the EPOCH record's fields written, and begin the next epoch."""
         now_ns = time.monotonic_ns()
-        told = {
+        given = {
             name: value for name in _EPOCH_NUMBERS if (value := getattr(event, name)) is not None
         }
+        late: dict[Any, Any] = {}
+        late_metrics: dict[Any, Any] = {}
+        told = self.numbers(given, late)
+        metrics = self.numbers(event.metrics, late_metrics)
         record = {
-            **self.numbers(told),
-            "metrics": self.numbers(event.metrics),
             "epoch": self.epoch,
             "global_step": self.newest_step or 0,
             "duration_ms": (now_ns - self._epoch_started_ns) // 1_000_000,
@@ -181,7 +253,18 @@ class StepRecorder:
         self._epoch_started_ns = now_ns
         self.epoch += 1
         self.batch_index = 0
-        return record
+        if not late and not late_metrics and not self._under_way:
+            write({**told, "metrics": metrics, **record})
+            return
+
+        def land(found: Mapping[Any, float]) -> None:
+            told.update((name, found[key]) for key in found if (name := key[0]) and not key[1])
+            metrics.update((key[1], value) for key, value in found.items() if key[1])
+            write({**told, "metrics": metrics, **record})
+
+        both = {(name, ""): value for name, value in late.items()}
+        both.update({("", name): value for name, value in late_metrics.items()})
+        self._when_landed(both, land)
 
     def resume_at(self, global_step: int, epoch: int, attempt: int | None) -> None:
         """Continue the counts of a resumed run; steps trained before are a later attempt.
@@ -199,13 +282,35 @@ class StepRecorder:
         self.global_step, self.epoch, self.attempt = counts
         self.batch_index = 0
 
+    def settle(self) -> None:
+        """Write what has come from a device meanwhile."""
+        self._under_way.settle()
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait for what is on its way from a device: the training is over."""
+        self._under_way.finish(timeout_s)
+
     def close(self) -> None:
         """Let go of the channel; a frame that still waits for samples is given up."""
+        self._under_way.clear()
         self._frames.close()
 
-    def _number(self, name: str, value: Any) -> float | None:
+    def _number(
+        self, name: str, value: Any, late: dict[Any, Any] | None = None, key: Any = None
+    ) -> float | None:
+        """Return a number; one on a device goes to those that come late, under its key."""
         try:
             return scalar(value)
+        except OnDeviceError as error:
+            shape = tuple(value.shape)
+            if late is None or not can_fetch(value):
+                self._failed(name, error)
+            elif prod(shape) != 1:
+                text = f"an array of shape {shape}, where one number was expected"
+                self._failed(name, ValueError(text))
+            else:
+                late[name if key is None else key] = value
+            return None
         except Exception as error:  # noqa: BLE001 - the door of a stranger's number; told, counted
             self._failed(name, error)
             return None
@@ -221,11 +326,11 @@ class StepRecorder:
         self._failed(name, ValueError(f"{number} is no count"))
         return None
 
-    def numbers(self, values: Mapping[str, Any]) -> dict[str, float]:
-        """Return those values that are numbers; tell of the others."""
+    def numbers(self, values: Mapping[str, Any], late: dict[Any, Any]) -> dict[str, float]:
+        """Return those values that are numbers; tell of the others, but for those on a device."""
         numbers = {}
         for name, value in values.items():
-            number = self._number(name, value)
+            number = self._number(name, value, late)
             if number is not None:
                 numbers[str(name).replace("\0", " ")] = number
         return numbers
