@@ -50,7 +50,7 @@ def main() -> None:
             inputs = features(images)
             found = inputs @ weights
             errors = found - boxes / EDGE
-            weights -= 0.003 * inputs.T @ errors
+            weights -= 0.0003 * inputs.T @ errors
             warmth = (images[:, 0] - images[:, 2]).mean(axis=(1, 2))
             session.batch_end(
                 images=images,

@@ -29,7 +29,7 @@ def scenes(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.n
             else:
                 mask[(abs(rows - y) < size) & (abs(columns - x) < size)] = 2
     colours = np.array([[0.25, 0.3, 0.35], [0.8, 0.45, 0.3], [0.35, 0.5, 0.8]])
-    noise = generator.normal(0, 0.18, (count, EDGE, EDGE, 3))
+    noise = generator.normal(0, 0.12, (count, EDGE, EDGE, 3))
     return np.clip(colours[masks] + noise, 0, 1).astype(np.float32), masks
 
 

@@ -44,7 +44,8 @@ def read_boxes(samples: Sequence[Any], rows: Sequence[int]) -> Array:
             raise ValueError(f"boxes of shape {boxes.shape}, where (boxes, 4) was expected")
         columns = [_column(sample.get(name), len(boxes), name) for name in ("labels", "scores")]
         kept = _kept(columns[1], len(boxes))
-        target[: len(kept), :4] = boxes[kept]
+        with np.errstate(all="ignore"):  # of a model that diverges; such a box is not shown
+            target[: len(kept), :4] = boxes[kept]
         for place, column in enumerate(columns, 4):
             if column is not None:
                 target[: len(kept), place] = column[kept]

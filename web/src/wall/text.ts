@@ -51,7 +51,7 @@ export function drawText(
   data: TextData,
   palette: Palette,
 ): void {
-  const size = Math.max(10, Math.min(15, Math.sqrt(box.width * box.height) / 11));
+  const size = fittingSize(box, data);
   const lineHeight = Math.round(size * LINE);
   const left = box.x + PAD;
   const end = box.x + box.width - PAD;
@@ -80,6 +80,20 @@ export function drawText(
       y += lineHeight;
     }
   }
+}
+
+/** Sizes of letters in CSS pixels, and the width of one over its size, on average. */
+const SIZES = [16, 14, 12.5, 11, 10];
+const LETTER = 0.53;
+
+/** The greatest size at which all of a text has room, as far as its length tells; else the least. */
+function fittingSize(box: Box, data: TextData): number {
+  const letters = data.tokens.reduce((sum, { token }) => sum + token.length, 0) || data.text.length;
+  const fits = (size: number) => {
+    const lines = Math.ceil((letters * size * LETTER) / (box.width - 2 * PAD));
+    return lines * size * LINE + PAD <= box.height;
+  };
+  return SIZES.find(fits) ?? 10;
 }
 
 /** Draw one piece on its baseline; its loss is a ground, and a line under what is unlikely. */
