@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 import threading
@@ -227,6 +228,16 @@ def test_threads_that_import_during_the_search(monkeypatch, module) -> None:
     first.join()
     second.join()
     assert told == [module]
+
+
+def test_a_spec_that_waits_can_be_copied(monkeypatch, module) -> None:
+    """Whoever copies what `find_spec` answers gets a copy that still loads, and tells."""
+    told = watch(monkeypatch, module)
+    spec = copy.copy(importlib.util.find_spec(module))
+    spec.loader = copy.copy(spec.loader)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    assert (loaded.x, told) == (1, [module])
 
 
 def test_a_loader_of_an_older_kind_is_left_alone(monkeypatch) -> None:
