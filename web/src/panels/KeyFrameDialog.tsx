@@ -6,7 +6,7 @@ import { formatCount, formatValue } from "../store/format";
 import { samplesOf } from "../store/tiles";
 import { useRun, useView } from "../ui/hooks";
 import { Modal } from "../ui/Modal";
-import { type Art, decodeArt, releaseArt } from "../wall/art";
+import { type Art, decodeArt, judged, releaseArt } from "../wall/art";
 import { readPalette } from "../wall/colours";
 import { paintWall } from "../wall/painter";
 
@@ -118,6 +118,12 @@ function paintStill(
   const context = canvas.getContext("2d", { alpha: false });
   context?.setTransform(scale, 0, 0, scale, 0, 0);
   const { overlay } = preferences.get();
-  const scene = { slots: samplesOf(batch), art, classNames, palette: readPalette(), overlay };
+  const scene = {
+    slots: judged(samplesOf(batch), art),
+    art,
+    classNames,
+    palette: readPalette(),
+    overlay,
+  };
   if (context) paintWall(context, width, height, scene);
 }

@@ -8,7 +8,6 @@ import {
   predictedWords,
   trueWords,
 } from "../store/words";
-import { useRun } from "../ui/hooks";
 import { Bar, Pair } from "../ui/parts";
 import type { Plan } from "../wall/layout";
 
@@ -33,7 +32,7 @@ export function SampleFacts({ sample, names }: { sample: Sample; names: string[]
   const top = sample.prediction?.topKScores ?? [];
   const predicted = predictedWords(sample, names);
   const truth = trueWords(sample, names);
-  const agrees = agreementWords(sample, useRun().player.artOf(sample.key)?.agreement);
+  const agrees = agreementWords(sample);
   return (
     <div className="sample-facts">
       <p className="sample-verdict" data-verdict={sample.verdict}>

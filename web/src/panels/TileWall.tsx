@@ -144,25 +144,25 @@ const VERDICT_WORDS = { right: "true", wrong: "false", unknown: "unknown" } as c
 
 /** What each tile shows, in words, at most once a second: faster is unreadable to a reader. */
 function useSlowLabels(slots: Slot[], names: string[]): string[] {
-  const { player } = useRun();
   const latest = useRef({ slots, names });
   const [labels, setLabels] = useState<string[]>([]);
   useEffect(() => {
     latest.current = { slots, names };
   });
   useEffect(() => {
-    const label = (slot: Slot, index: number, known: string[]) => {
-      if (slot === undefined) return `Tile ${index + 1}, empty`;
-      const words = spokenWords(slot, known, player.artOf(slot.key)?.agreement);
-      return words === "" ? `Tile ${index + 1}` : `Tile ${index + 1}, ${words}`;
-    };
     const timer = setInterval(() => {
       const { slots: now, names: known } = latest.current;
-      setLabels(now.map((slot, index) => label(slot, index, known)));
+      setLabels(now.map((slot, index) => labelOf(slot, index, known)));
     }, 1_000);
     return () => clearInterval(timer);
-  }, [player]);
+  }, []);
   return labels;
+}
+
+function labelOf(slot: Slot, index: number, names: string[]): string {
+  if (slot === undefined) return `Tile ${index + 1}, empty`;
+  const words = spokenWords(slot, names);
+  return words === "" ? `Tile ${index + 1}` : `Tile ${index + 1}, ${words}`;
 }
 
 /** Words over a wall that has nothing to show. */

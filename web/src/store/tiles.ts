@@ -19,6 +19,8 @@ export interface Sample {
   /** Loss of this sample; undefined where it is unknown. */
   loss: number | undefined;
   verdict: Verdict;
+  /** On which part of the pixels masks agree, 0 to 1; undefined until both were decoded. */
+  agreement: number | undefined;
 }
 
 /** The samples of a batch, at most sixteen. */
@@ -42,6 +44,7 @@ export function samplesOf(batch: BatchData): Sample[] {
       truth,
       loss: loss === undefined || Number.isNaN(loss) ? undefined : loss,
       verdict: verdictOf(prediction, truth),
+      agreement: undefined,
     };
   });
 }

@@ -20,7 +20,7 @@ describe("words for a sample", () => {
     });
     expect(trueWords(sample, NAMES)).toBe("dog");
     expect(trueWords(sample, [])).toBe("class 1");
-    expect(spokenWords(sample, NAMES, undefined)).toBe("predicted cat, true dog, wrong");
+    expect(spokenWords(sample, NAMES)).toBe("predicted cat, true dog, wrong");
   });
 
   it("name the set of several labels, also an empty one", () => {
@@ -39,7 +39,7 @@ describe("words for a sample", () => {
       groundTruth: [{ trueClass: -1, values: [2.5, 4] }],
     });
     expect(predictedWords(sample, [])).toBe("2 · 5");
-    expect(agreementWords(sample, undefined)).toBe("off by 0.7500");
+    expect(agreementWords(sample)).toBe("off by 0.7500");
   });
 
   it("count boxes by what they are of", () => {
@@ -54,13 +54,13 @@ describe("words for a sample", () => {
       predictions: [{ predictedClass: -1, text: "hallo" }],
       groundTruth: [{ trueClass: -1, text: "hello" }],
     });
-    expect(spokenWords(sample, [], undefined)).toBe(
-      "text “say hello”, predicted hallo, true hello",
-    );
+    expect(spokenWords(sample, [])).toBe("text “say hello”, predicted hallo, true hello");
   });
 
   it("tell which part of a mask is right", () => {
     const sample = sampleOf({ images: [{}], groundTruth: [{ trueClass: -1, mask: {} }] });
-    expect(spokenWords(sample, [], 0.874)).toBe("true mask, 87 % of pixels agree");
+    expect(spokenWords({ ...sample, agreement: 0.874 }, [])).toBe(
+      "true mask, 87 % of pixels agree",
+    );
   });
 });

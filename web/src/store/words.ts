@@ -82,18 +82,15 @@ export function errorOf(sample: Sample): number | undefined {
 }
 
 /** How well prediction and truth agree where there is no plain yes or no; empty: not known. */
-export function agreementWords(sample: Sample, agreement: number | undefined): string {
+export function agreementWords(sample: Sample): string {
+  const { agreement } = sample;
   const error = errorOf(sample);
   if (error !== undefined) return `off by ${formatValue(error)}`;
   return agreement === undefined ? "" : `${formatShare(agreement, 0)} of pixels agree`;
 }
 
 /** A tile in words, for those who read instead of look. */
-export function spokenWords(
-  sample: Sample,
-  classNames: string[],
-  agreement: number | undefined,
-): string {
+export function spokenWords(sample: Sample, classNames: string[]): string {
   const parts: string[] = [];
   const { text } = sample;
   if (text !== undefined && text.text !== "") parts.push(`text “${shortened(text.text)}”`);
@@ -101,7 +98,7 @@ export function spokenWords(
   const truth = trueWords(sample, classNames);
   if (predicted) parts.push(`predicted ${shortened(predicted)}`);
   if (truth) parts.push(`true ${shortened(truth)}`);
-  const agrees = agreementWords(sample, agreement);
+  const agrees = agreementWords(sample);
   if (agrees) parts.push(agrees);
   if (sample.verdict !== "unknown") parts.push(sample.verdict);
   return parts.join(", ");

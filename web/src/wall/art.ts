@@ -27,6 +27,11 @@ export async function decodeArt(sample: Sample): Promise<Art> {
   return { image, mask, trueMask, agreement, broken };
 }
 
+/** The samples with what only their decoded masks tell. */
+export function judged(samples: Sample[], art: Map<string, Art>): Sample[] {
+  return samples.map((sample) => ({ ...sample, agreement: art.get(sample.key)?.agreement }));
+}
+
 /** Give the pictures' memory back. */
 export function releaseArt(art: Art): void {
   art.image?.close();

@@ -115,7 +115,7 @@ function paintStrip(context: Context, strip: Box, sample: Sample, scene: Scene):
 /** The truth; where it is no plain yes or no, how well the prediction agrees with it. */
 function lowerWords(sample: Sample, scene: Scene, short: boolean): string {
   const truth = trueWords(sample, scene.classNames);
-  const agrees = agreementWords(sample, scene.art.get(sample.key)?.agreement);
+  const agrees = agreementWords(sample);
   if (agrees !== "" && (sample.truth?.mask !== undefined || short)) return agrees;
   const words = truth === "" || short ? truth : `true ${truth}`;
   return agrees === "" ? words : `${words} · ${agrees}`;

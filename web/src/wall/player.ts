@@ -8,7 +8,7 @@ import {
   samplesOf,
   Wall,
 } from "../store/tiles";
-import { type Art, decodeArt, releaseArt } from "./art";
+import { type Art, decodeArt, judged, releaseArt } from "./art";
 import { type Palette, readPalette } from "./colours";
 import { GRID, type Plan, planFor } from "./layout";
 import { paintWall } from "./painter";
@@ -187,7 +187,7 @@ export class Player {
 
   private show(decoded: Decoded): void {
     for (const [key, art] of decoded.art) this.art.set(key, art);
-    const samples = samplesOf(decoded.batch);
+    const samples = judged(samplesOf(decoded.batch), decoded.art);
     this.wall.take(samples);
     const marks = {
       overlays: samples.some(hasOverlay),
