@@ -1,21 +1,26 @@
 """What the adapters of training frameworks share, ours and a stranger's: import it from here.
 
 An adapter feeds a framework's training into a session by the adapter hooks of
-:mod:`trainmon.hookspecs`.
+:mod:`trainmon.hookspecs`. Names are imported where they are first used: a plugin's module is
+imported in processes that never open a session.
 """
 
 from __future__ import annotations
 
-from trainmon.adapters.runs import harmless, open_run, say, wanted
-from trainmon.capture.learning_rate import (
-    LearningRates,
-    RefusedError,
-    Scale,
-    adjust_learning_rate,
-    learning_rate_control,
-    wanted_scale,
-)
-from trainmon.capture.lifecycle import ending_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainmon.adapters.runs import harmless, open_run, say, wanted
+    from trainmon.capture.learning_rate import (
+        LearningRates,
+        RefusedError,
+        Scale,
+        adjust_learning_rate,
+        learning_rate_control,
+        wanted_scale,
+    )
+    from trainmon.capture.lifecycle import ending_of
 
 __all__ = [
     "LearningRates",
@@ -30,3 +35,25 @@ __all__ = [
     "wanted",
     "wanted_scale",
 ]
+
+#: Where each name is: a line here and one above for each that is added.
+_HOMES = {
+    "LearningRates": "trainmon.capture.learning_rate",
+    "RefusedError": "trainmon.capture.learning_rate",
+    "Scale": "trainmon.capture.learning_rate",
+    "adjust_learning_rate": "trainmon.capture.learning_rate",
+    "ending_of": "trainmon.capture.lifecycle",
+    "harmless": "trainmon.adapters.runs",
+    "learning_rate_control": "trainmon.capture.learning_rate",
+    "open_run": "trainmon.adapters.runs",
+    "say": "trainmon.adapters.runs",
+    "wanted": "trainmon.adapters.runs",
+    "wanted_scale": "trainmon.capture.learning_rate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -22,7 +22,7 @@ _OWN = {
     "plugins": ("trainmon.cli.plugins:plugins", "Show every plugin, and what is wrong with it."),
     "run": (
         "trainmon.cli.run:run",
-        "Run a training script or launcher so that it shows in the dashboard, unchanged.",
+        "Run COMMAND, a script or a launcher, so that it shows in the dashboard, unchanged.",
     ),
     "serve": (
         "trainmon.cli.serve:serve",

@@ -15,6 +15,7 @@ import pytest
 
 import trainmon
 from stack import Stack
+from trainmon import adapters
 from trainmon.adapters import harmless, open_run, say, wanted
 from trainmon.config import Settings
 from trainmon.errors import StopTraining
@@ -293,3 +294,10 @@ def test_a_forked_child_is_no_second_run(opened) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     assert not opened[0].closed
     assert "trainmon.adapters" in sys.modules
+
+
+def test_the_kit_has_what_it_says() -> None:
+    """Every public name is there, though each is imported only where it is first used."""
+    assert all(callable(getattr(adapters, name)) for name in adapters.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = adapters.no_such_name
