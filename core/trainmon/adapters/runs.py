@@ -15,15 +15,16 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from trainmon._guard import describe
 from trainmon.capture.lifecycle import open_sessions, used_run_keys
 from trainmon.capture.registration import script_name
-from trainmon.config import Settings
 from trainmon.errors import StopTraining
-from trainmon.session import Session
-from trainmon.start import start_session
+
+if TYPE_CHECKING:
+    from trainmon.config import Settings
+    from trainmon.session import Session
 
 __all__ = ["harmless", "open_run", "say", "wanted"]
 
@@ -130,6 +131,10 @@ def _open(
     run_key: str | None,
     settings: Settings | None,
 ) -> Session | None:
+    # Not at the top: every command imports the plugins, and few open a session.
+    from trainmon.config import Settings
+    from trainmon.start import start_session
+
     present = _shown_by(owner)
     if present is not None:
         _say_that_it_is_shown(present, said["adapter"])
@@ -247,6 +252,8 @@ def harmless(method: Callable[P, T]) -> Callable[P, T | None]:
 
 
 def _count(where: str, error: Exception, callback: Any) -> None:
+    from trainmon.session import Session
+
     held = getattr(callback, "__dict__", {})
     for name in ("session", "_session"):
         if isinstance(held.get(name), Session) and not held[name].closed:

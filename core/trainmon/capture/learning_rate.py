@@ -13,7 +13,6 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-from trainmon.capture.arrays import on_device
 from trainmon.events import ControlCommand, ControlOutcome, ControlSpec
 
 __all__ = [
@@ -105,6 +104,9 @@ class LearningRates:
     def _first(
         self, keys: Sequence[str], optimizer_index: int | None, group: int | None
     ) -> float | None:
+        # Not at the top: it needs NumPy, and plugins, which import this, are everywhere.
+        from trainmon.capture.arrays import on_device
+
         for optimizer in self._chosen(optimizer_index):
             for parameters in _groups(optimizer, group):
                 value = next((parameters[key] for key in keys if key in parameters), None)
