@@ -22,6 +22,7 @@ import grpc
 from grpclib.const import Status
 from sonora.asgi import grpcASGI
 
+from trainmon.tasks import within
 from trainmon_gateway.errors import CallError
 from trainmon_gateway.frames import (
     JOIN_BYTES,
@@ -34,7 +35,6 @@ from trainmon_gateway.frames import (
 )
 from trainmon_gateway.http import Event, Receive, Scope, Send, header
 from trainmon_gateway.security import GRPC_HEADERS
-from trainmon_gateway.tasks import within
 
 __all__ = ["CallContext", "GrpcWebServer", "StreamHandler", "UnaryHandler", "handlers_of"]
 

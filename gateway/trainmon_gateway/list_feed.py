@@ -10,6 +10,7 @@ from contextlib import aclosing
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
 
+from trainmon.tasks import Tasks
 from trainmon.v1.dashboard_pb2 import (
     SessionSummary,
     WatchSessionsRequest,
@@ -17,7 +18,6 @@ from trainmon.v1.dashboard_pb2 import (
 )
 from trainmon_gateway.errors import CallError
 from trainmon_gateway.frames import Frame, frame
-from trainmon_gateway.tasks import Tasks
 from trainmon_gateway.upstream import Upstream
 from trainmon_gateway.viewer import Viewer
 

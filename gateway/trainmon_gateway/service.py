@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from grpclib.const import Status
 
 from trainmon.config import Settings
+from trainmon.tasks import Tasks
 from trainmon.v1 import dashboard_pb2
 from trainmon.v1.dashboard_pb2 import WatchSessionRequest
 from trainmon_gateway.errors import CallError
@@ -18,7 +19,6 @@ from trainmon_gateway.frames import Frame
 from trainmon_gateway.grpc_web import CallContext, StreamHandler, UnaryHandler, handlers_of
 from trainmon_gateway.list_feed import ListFeed
 from trainmon_gateway.session_feed import SessionFeed
-from trainmon_gateway.tasks import Tasks
 from trainmon_gateway.upstream import SERVICE, Upstream
 from trainmon_gateway.viewer import Demand, Viewer
 

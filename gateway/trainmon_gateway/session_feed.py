@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 from grpclib.const import Status
 
+from trainmon.tasks import Tasks
 from trainmon.v1.dashboard_pb2 import WatchSessionRequest
 from trainmon_gateway.errors import CallError
 from trainmon_gateway.frames import Frame, frame
 from trainmon_gateway.peek import KEEP_ALIVE, PICTURE, SNAPSHOT, Peek, peek, says_reset
-from trainmon_gateway.tasks import Tasks
 from trainmon_gateway.upstream import Upstream
 from trainmon_gateway.viewer import Demand, Viewer, greatest
 

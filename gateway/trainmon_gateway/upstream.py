@@ -23,8 +23,8 @@ from grpclib.protocol import H2Protocol
 from h2.settings import SettingCodes
 
 from trainmon._http2 import spare_frame_reprs
+from trainmon.tasks import Tasks, within
 from trainmon_gateway.errors import CallError
-from trainmon_gateway.tasks import Tasks, within
 
 if TYPE_CHECKING:
     from typing_extensions import Self

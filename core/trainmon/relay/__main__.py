@@ -50,9 +50,9 @@ def _give_way() -> None:
     Every picture wakes the relay; at the same priority it would take the core from the training
     that woke it, for as long as it encodes.
     """
-    os.nice(5)
-    if hasattr(os, "sched_setscheduler"):
-        with suppress(OSError):  # a container may forbid it
+    with suppress(OSError):  # a container may forbid it
+        os.nice(5)
+        if hasattr(os, "sched_setscheduler"):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

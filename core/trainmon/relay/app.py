@@ -32,6 +32,7 @@ from trainmon.relay.performance import Performance
 from trainmon.relay.recorder import Recorder
 from trainmon.relay.resources import Resources
 from trainmon.relay.run_state import RunState
+from trainmon.tasks import Tasks
 from trainmon.v1.control_pb2 import ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
@@ -52,7 +53,8 @@ _IDLE_AFTER_NS = 1_000_000_000
 _TERMINATE_S = 2.0
 #: How long the last state waits for the last pictures to be encoded.
 _LAST_PICTURES_S = 1.0
-#: A process that dies closes its end of the wake-up socket a moment before it is gone.
+#: A process that dies closes its end of the wake-up socket a moment before it is gone, and a signal
+#: to every process of a job reaches the relay a moment before the training has died of it.
 _DEATH_GRACE_S = 1.0
 _OBSERVERS_S = 1.0
 
@@ -65,7 +67,7 @@ class _Phase(Enum):
     CLOSING = auto()
     """The training has ended or is gone: what is left is delivered."""
     LEAVING = auto()
-    """Told to go while the training goes on: what is at hand is delivered."""
+    """Let go, or told to go, by a training that lives: what is at hand is delivered."""
 
 
 class Relay:
@@ -115,12 +117,15 @@ class Relay:
         producer_id = self._run_state.registration.producer_id
         self._link = Link(settings, producer_id, self._outbox, self, self._losses, self._clock)
         self._inbox = Inbox(channel.records, self._takers(), self._losses)
+        self._tasks = Tasks()
         self._turn = asyncio.Event()
         self._phase = _Phase.LIVE
         self._deadline_s = self._pictures_until_s = 0.0
         self._exit_code = EXIT_FINAL
         self._finished = False
-        self._eof_s: float | None = None
+        self._told_to_go = False
+        #: When to leave a training that lives, ``time.monotonic()``; None: there is no reason.
+        self._leave_s: float | None = None
         self._flushed_s = 0.0
         self._warned: set[str] = set()
 
@@ -149,7 +154,7 @@ class Relay:
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         if self._trainer.descriptor is not None:
             loop.add_reader(self._trainer.descriptor, self._turn.set)
-        link = asyncio.create_task(self._link.run(), name="trainmon-link")
+        link = self._tasks.start(self._link.run(), "trainmon-link")
         link.add_done_callback(lambda _: self._turn.set())
         self._observers.started()
         try:
@@ -161,8 +166,7 @@ class Relay:
             loop.remove_reader(self._wake)
             self._stop_watching_trainer(loop)
             loop.remove_signal_handler(signal.SIGTERM)
-            link.cancel()
-            await asyncio.gather(link, return_exceptions=True)
+            await self._tasks.close()
             await self._encoder.close()
             self._resources.close()
             self._observers.close(_OBSERVERS_S)
@@ -202,9 +206,9 @@ class Relay:
 
     def _heard(self) -> None:
         try:
-            if not self._wake.recv(4096) and self._eof_s is None:
-                self._eof_s = time.monotonic()
+            if not self._wake.recv(4096):
                 asyncio.get_running_loop().remove_reader(self._wake)
+                self._leave_soon()
         except (BlockingIOError, ConnectionError):
             pass  # nothing there, or gone in a way that the trainer's descriptor tells
         self._turn.set()
@@ -218,16 +222,25 @@ class Relay:
     def _watch_trainer(self, now_s: float) -> None:
         if self._recorder.closing:
             self._commands.over("the training has ended")
-            self._end(_Phase.CLOSING, now_s + self._settings.relay_linger_s)
+            self._end(_Phase.CLOSING, now_s + self._linger_s())
         elif not self._trainer.alive:
             self._inbox.drain_all()
             if not self._recorder.closing:
                 self._recorder.died(self._trainer.pid)
                 self._commands.over("the training process died")
-            self._end(_Phase.CLOSING, now_s + self._settings.relay_linger_s)
-        elif self._eof_s is not None and now_s - self._eof_s > _DEATH_GRACE_S:
-            # The training has let go of this relay, and may read on with another.
+            self._end(_Phase.CLOSING, now_s + self._linger_s())
+        elif self._leave_s is not None and now_s > self._leave_s:
+            # The training lives, and may go on with another relay.
             self._end(_Phase.LEAVING, now_s + _TERMINATE_S)
+
+    def _linger_s(self) -> float:
+        linger_s = self._settings.relay_linger_s
+        return min(linger_s, _TERMINATE_S) if self._told_to_go else linger_s
+
+    def _leave_soon(self) -> None:
+        """Leave, unless the training turns out to have died: what ends us may have ended it."""
+        if self._leave_s is None:
+            self._leave_s = time.monotonic() + _DEATH_GRACE_S
 
     def _stop_watching_trainer(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._trainer.descriptor is not None:
@@ -235,10 +248,12 @@ class Relay:
             self._trainer.close()
 
     def _terminate(self) -> None:
-        if self._phase is not _Phase.LEAVING:
-            self._inbox.drain()
-            self._exit_code = 0
-            self._end(_Phase.LEAVING, time.monotonic() + _TERMINATE_S)
+        self._told_to_go = True
+        self._exit_code = 0
+        if self._phase is _Phase.LIVE:
+            self._leave_soon()
+        else:
+            self._deadline_s = min(self._deadline_s, time.monotonic() + _TERMINATE_S)
         self._turn.set()
 
     def _end(self, phase: _Phase, deadline_s: float) -> None:
@@ -295,7 +310,7 @@ class Relay:
                 "(TRAINMON_RELAY_LINGER): %s",
                 self._outbox.count,
                 self._settings.monitor,
-                self._settings.relay_linger_s,
+                self._linger_s(),
                 self._link.last_loss or "it acknowledges nothing",
             )
 

@@ -23,6 +23,7 @@ from trainmon.relay.clock import ClockOffset
 from trainmon.relay.connection import WatchedChannel
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
+from trainmon.tasks import within
 from trainmon.v1.control_pb2 import ControlCommand
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
 from trainmon.v1.telemetry_pb2 import (
@@ -44,9 +45,12 @@ _LEAST_BACKOFF_S, _MOST_BACKOFF_S = 0.2, 5.0
 #: A link that stood so long was good: the next loss begins with the shortest wait again.
 _GOOD_LINK_S = 10.0
 _GOODBYE_S = 1.0
-_LEAST_BEAT_S = 0.1
 #: No monitor takes less; see TRAINMON_MAX_MESSAGE_BYTES.
 _LEAST_LIMIT = 64 << 10
+#: What a monitor may ask for of silence and heartbeats, in ms; what lies outside is brought within.
+#: With less no link would ever stand, with more none would ever be missed.
+_TIMEOUT_MS = (1000, 60_000)
+_LEAST_BEAT_MS = 100
 #: What a request holds beside its payload, in bytes.
 _ENVELOPE_BYTES = 512
 _FINAL = frozenset(
@@ -56,6 +60,9 @@ _FINAL = frozenset(
         ErrorCode.ERROR_CODE_UNSUPPORTED_PROTOCOL,
     }
 )
+
+#: How a registration fails where nothing is wrong with it.
+_PASSING = frozenset({Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.CANCELLED})
 
 #: How a link is lost in the ordinary course of things. An AssertionError is how grpclib says that a
 #: stream ended within a message.
@@ -225,8 +232,7 @@ class Link:
             request = wire.fitting(self._handler.registration(), limit)
             request.session_id = self.session_id
             request.timestamp_ms = wire.now_ms()
-            response = await asyncio.wait_for(stub.RegisterTrainingSession(request), timeout_s)
-            self._registered(response)
+            self._registered(await within(timeout_s, stub.RegisterTrainingSession(request)))
             async with stub.StreamTelemetry.open() as stream:
                 await self._converse(channel, stream)
         finally:
@@ -246,6 +252,7 @@ class Link:
         # 0 says that nobody watches, and must not be taken for a field left out.
         self._config.frames_per_second = config.frames_per_second
         self._config.viewers = config.viewers
+        _bring_within_reason(self._config)
         self._handler.configured(self._config)
 
     def _down(self) -> None:
@@ -266,10 +273,21 @@ class Link:
         if error.status is Status.FAILED_PRECONDITION and self.ended is None:
             # The ErrorResponse that names the code can be lost: a reset stream is not read on.
             self.ended = ErrorResponse(message=text)
-        elif error.status is Status.RESOURCE_EXHAUSTED and not self.session_id:
-            self._config.max_message_bytes = max(_LEAST_LIMIT, self._config.max_message_bytes // 2)
-        elif error.status in (Status.UNAUTHENTICATED, Status.UNIMPLEMENTED):
-            self._handler.warned("refused", f"the monitor at {self._monitor} refused: {text}")
+        elif not self.up and error.status not in _PASSING:
+            self._refused(error.status, text)
+
+    def _refused(self, status: Status, text: str) -> None:
+        """Note why a registration was refused; the reason may pass, so it is tried again."""
+        limit = self._config.max_message_bytes
+        size = self._handler.registration().ByteSize() + _ENVELOPE_BYTES
+        if status is Status.RESOURCE_EXHAUSTED and limit > _LEAST_LIMIT and size > _LEAST_LIMIT:
+            self._config.max_message_bytes = max(_LEAST_LIMIT, limit // 2)
+            return
+        self._handler.warned(
+            f"refused {status.name}",
+            f"the monitor at {self._monitor} does not take this run ({status.name}: {text}); it is "
+            "asked again and again, training goes on (said once)",
+        )
 
     # --- one stream -------------------------------------------------------------------------------
 
@@ -301,7 +319,7 @@ class Link:
         while True:
             self._pending.heartbeat_due = True
             self._work.set()
-            await asyncio.sleep(max(_LEAST_BEAT_S, self._config.heartbeat_interval_ms / 1e3))
+            await asyncio.sleep(self._config.heartbeat_interval_ms / 1e3)
 
     async def _send(self, stream: _Stream) -> None:
         while True:
@@ -390,3 +408,14 @@ class Link:
         if error.code != ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT:
             name = ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
             self._handler.warned(name, f"the monitor says {name}: {error.message}")
+
+
+def _bring_within_reason(config: SessionConfig) -> None:
+    """Change what no link could live with: for a mistaken monitor nothing is to be thrown away."""
+    least_ms, most_ms = _TIMEOUT_MS
+    timeout_ms = min(max(config.heartbeat_timeout_ms, least_ms), most_ms)
+    config.heartbeat_timeout_ms = timeout_ms
+    config.heartbeat_interval_ms = min(
+        max(config.heartbeat_interval_ms, _LEAST_BEAT_MS), timeout_ms // 2
+    )
+    config.max_message_bytes = max(config.max_message_bytes, _LEAST_LIMIT)

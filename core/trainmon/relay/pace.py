@@ -1,7 +1,8 @@
 """The frame-rate tracker: how fast batches end now, on average, and when the rest will be done.
 
 Times are the training's own, in ms since the epoch. Pauses and evaluations are taken out of them:
-the tracker's clock stands still from :meth:`Pace.suspend` to :meth:`Pace.resume`.
+the tracker's clock stands still from :meth:`Pace.suspend` to :meth:`Pace.resume`. It never goes
+back, though the training's may be set back.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class Pace:
         """A batch ended."""
         self.resume(step.time_ms)
         at_ms = self._active(step.time_ms)
+        if self._ends and at_ms < self._ends[-1]:
+            # The clock was set back: ours goes on from the end of the last batch.
+            self._excluded_ms -= self._ends[-1] - at_ms
+            at_ms = self._ends[-1]
         if not self.steps:
             self._first_ms = at_ms
         self.steps += 1
@@ -88,7 +93,7 @@ class Pace:
         """
         if self._suspended_ms is not None or not self.steps:
             return 0.0
-        now_ms = self._active(now_ms)
+        now_ms = max(self._active(now_ms), self._ends[-1])
         self._forget(now_ms)
         if len(self._recent) >= 2:
             # Of a run not yet a second old, the part of the second there was.

@@ -100,3 +100,14 @@ def test_a_clock_that_was_set_back_breaks_nothing():
     assert pace.current_fps(3010.0) >= 0
     assert pace.average_fps(3010.0) >= 0
     assert pace.batch_time_ms() >= 0
+
+
+def test_a_clock_that_is_set_back_spoils_no_rate():
+    """An hour back in mid-run: rates go on as if nothing had happened, and nothing piles up."""
+    pace, hour_ms = Pace(), 3.6e6
+    steps(pace, [20.0 * index for index in range(100)])
+    assert pace.current_fps(99 * 20.0 - hour_ms) == 50
+    steps(pace, [20.0 * index - hour_ms for index in range(100, 500)], first=100)
+    assert pace.current_fps(499 * 20.0 - hour_ms) == 50
+    assert pace.average_fps(499 * 20.0 - hour_ms) == pytest.approx(50, rel=0.01)
+    assert pace.batch_time_ms() == pytest.approx(20, rel=0.01)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 
+import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -145,3 +146,50 @@ async def test_a_session_unknown_to_the_monitor_is_registered_again(monitor, lin
     await monitor.end_stream(TelemetryResponse(error=error), Status.NOT_FOUND, "unknown")
     await monitor.wait(lambda: len(monitor.registrations) == 2, "another registration")
     assert monitor.registrations[1].session_id == "session-1"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [status for status in Status if status not in (Status.OK, Status.FAILED_PRECONDITION)],
+    ids=lambda status: status.name,
+)
+async def test_whatever_a_registration_is_refused_with_the_relay_asks_again(
+    monitor, trainer, status
+):
+    """Only a refusal for good ends it; one that somebody must mend is told, once."""
+    monitor.refusal = GRPCError(status, "not now")
+    trainer.start()
+    trainer.steps(5)
+    await monitor.wait(lambda: len(monitor.registrations) == 3, "a third registration")
+    monitor.refusal = None
+    await monitor.wait(lambda: len(monitor.losses()) == 5, "every loss")
+    passing = status in (Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.CANCELLED)
+    assert trainer.errors.count("\n") == (0 if passing else 1)
+    assert passing or f"({status.name}: not now)" in trainer.errors
+
+
+async def test_what_no_link_could_live_with_is_not_taken_over(monitor, trainer):
+    """Silence of 1 ms, a heartbeat a month, messages of 1 byte: the link stands, all arrives."""
+    monitor.config.heartbeat_timeout_ms = 1
+    monitor.config.heartbeat_interval_ms = 1 << 31
+    monitor.config.max_message_bytes = 1
+    trainer.start()
+    await monitor.wait(lambda: monitor.of("heartbeat"), "a heartbeat")
+    trainer.steps(5)
+    trainer.tell(Kind.STATUS, status="PAUSED", message="paused by ada")
+    await monitor.wait(lambda: len(monitor.losses()) == 5, "every loss")
+    await monitor.wait(lambda: "PAUSED" in monitor.statuses(), "the state")
+    await monitor.wait(lambda: len(monitor.of("heartbeat")) >= 4, "heartbeats")
+    assert monitor.streams == 1
+
+
+async def test_acknowledgments_of_what_was_never_sent_do_no_harm(monitor, linked):
+    """Far too great, or of the past: what is sent later arrives under its own number."""
+    linked.steps(5)
+    await monitor.wait(lambda: len(monitor.losses()) == 5, "the first losses")
+    for sequence in (1 << 63, 0, 1):
+        await monitor.acknowledge(sequence)
+    linked.steps(5)
+    await monitor.wait(lambda: len(monitor.losses()) == 10, "every loss")
+    sequences = monitor.sequences()
+    assert sequences == list(range(1, len(sequences) + 1))

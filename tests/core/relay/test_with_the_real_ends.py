@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -127,6 +129,23 @@ async def test_a_training_that_is_killed_shows_as_died_with_all_it_told(
     assert session.global_step == 200
     assert await viewer.losses(session.session_id) == [*map(float, range(201))]
     assert len((await viewer.key_frame(session.session_id, 200)).images) == 16
+
+
+async def test_a_signal_that_ends_training_and_relay_alike_shows_as_died(viewer, eventually, gone):
+    """As a scheduler ends a job: the relay, told to go first, still sees and says what happened."""
+    training = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DOOMED, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    relay = int(await asyncio.wait_for(training.stdout.readline(), 20))
+
+    await eventually(lambda: viewer.at_step(200), "every step")
+    os.kill(relay, signal.SIGTERM)
+    os.kill(training.pid, signal.SIGTERM)
+    await training.wait()
+    training._transport.close()
+    session = await eventually(lambda: viewer.in_state("DIED"), "DIED")
+    await gone(relay)
+    assert await viewer.losses(session.session_id) == [*map(float, range(201))]
 
 
 async def test_a_whole_run_is_seen_steered_and_ended(viewer, eventually):
