@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import functools
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,8 +60,6 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         self._choice = Choice(images=images, predictions=predictions, truth=truth)
         self._settings = settings
         self._declared: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self._trainer: weakref.ref[Any] | None = None
-        self._resumes_from: Any = None
         self._fit: Fit | None = None
 
     @property
@@ -87,19 +83,13 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
     # What the Trainer calls.
 
     @harmless
-    def on_init_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Learn whose callback this is."""
-        self._know(trainer_that_calls(self))
-
-    @harmless
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Open the session, unless another callback of ours does."""
         self._end("COMPLETED")  # of a training that was left in a way nobody told us
-        trainer = trainer_that_calls(self)
+        trainer, resumes_from = trainer_that_calls(self)
         if trainer is None or not self._is_to_work(trainer):
             return
-        self._know(trainer)
-        self._begin(trainer, state, given.get("train_dataloader"))
+        self._begin(trainer, state, given.get("train_dataloader"), resumes_from)
 
     @harmless
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -170,14 +160,7 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         ]
         return bool(ours) and max(ours, key=lambda each: each.precedence) is self
 
-    def _know(self, trainer: Any | None) -> None:
-        """Have the Trainer's ``train`` tell us how it was left, once."""
-        if trainer is None or (self._trainer is not None and self._trainer() is trainer):
-            return
-        self._trainer = weakref.ref(trainer)
-        _tell_how_it_ends(trainer, weakref.ref(self))
-
-    def _begin(self, trainer: Any, state: Any, dataloader: Any) -> None:
+    def _begin(self, trainer: Any, state: Any, dataloader: Any, resumes_from: Any) -> None:
         epochs, batches = describe.length_of_run(trainer, state, dataloader)
         args = trainer.args
         processor = getattr(trainer, "processing_class", None)
@@ -200,9 +183,13 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
             return
         if state.global_step:
             place = resume.place_of(trainer, state, batches)
-            attempt = resume.resumed_attempt(args, state, self._resumes_from)
+            attempt = resume.resumed_attempt(args, state, resumes_from)
             session.resume_at(*place, attempt=attempt)
-        self._fit = Fit(session, trainer, state, self._choice)
+        try:
+            self._fit = Fit(session, trainer, state, self._choice, self._left)
+        finally:
+            if self._fit is None:
+                session.close()  # nobody would feed it
         for given, spec in self._declared:
             session.add_control(*given, **spec)
         if session.info.world_size > 1:
@@ -214,9 +201,8 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
             fit.end(status, message)
 
     @harmless
-    def _left(self, error: BaseException | None) -> None:
-        """``train`` was left, with this exception or none."""
-        self._resumes_from = None
+    def _left(self, error: BaseException) -> None:
+        """The training was left by this exception."""
         self._end(*ending_of(error))
 
 
@@ -245,33 +231,3 @@ def _join_ranks(session: Session) -> None:
     join = getattr(adapters, "join_ranks", None)
     if join is not None:
         join(session)
-
-
-def _tell_how_it_ends(trainer: Any, callback: weakref.ref[TrainmonCallback]) -> None:
-    """Wrap ``train`` of one Trainer: there is no event for an exception."""
-    before = vars(trainer).get("train")
-    owner = weakref.ref(trainer)
-
-    @functools.wraps(trainer.train)
-    def train(*given: Any, **named: Any) -> Any:
-        known: Any = owner()
-        ours = callback()
-        if ours is not None:
-            ours._resumes_from = given[0] if given else named.get("resume_from_checkpoint")  # noqa: SLF001 - of this module
-        try:
-            # The wrapper holds the Trainer weakly: a cycle would keep its model in memory.
-            result = (
-                before(*given, **named)
-                if before is not None
-                else type(known).train(known, *given, **named)
-            )
-        except BaseException as error:
-            if ours is not None:
-                ours._left(error)  # noqa: SLF001 - of this module
-            raise
-        if ours is not None:
-            ours._left(None)  # noqa: SLF001 - of this module
-        return result
-
-    del train.__wrapped__  # the bound method holds the Trainer, too
-    trainer.train = train

@@ -11,8 +11,8 @@ __all__ = ["trainer_that_calls"]
 _MOST_FRAMES = 32
 
 
-def trainer_that_calls(callback: Any) -> Any | None:
-    """Return the Trainer whose event is under way; None where none is among the callers.
+def trainer_that_calls(callback: Any) -> tuple[Any | None, Any]:
+    """Return the Trainer whose event is under way, and what it resumes from; None: not found.
 
     It is the nearest caller whose ``self`` holds a ``callback_handler`` with this callback. That
     needs no change to the Trainer and holds for each of its subclasses; it is done once a training.
@@ -22,8 +22,8 @@ def trainer_that_calls(callback: Any) -> Any | None:
         owner = frame.f_locals.get("self")
         handler = getattr(owner, "callback_handler", None)
         if any(each is callback for each in getattr(handler, "callbacks", ())):
-            return owner
+            return owner, frame.f_locals.get("resume_from_checkpoint")
         if frame.f_back is None:
-            return None
+            return None, None
         frame = frame.f_back
-    return None
+    return None, None

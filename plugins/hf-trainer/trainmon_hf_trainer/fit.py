@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,11 +38,20 @@ class Fit(Listener):
         trainer: Who trains.
         state: The Trainer's state.
         choice: What the user said of the batches.
+        left: Told of the exception that ends the training, if one does.
     """
 
-    def __init__(self, session: Session, trainer: Any, state: Any, choice: Choice) -> None:
+    def __init__(
+        self,
+        session: Session,
+        trainer: Any,
+        state: Any,
+        choice: Choice,
+        left: Callable[[BaseException], object],
+    ) -> None:
         self.session = session
         self.trainer = trainer
+        self._left = left
         self._sampler = Sampler(trainer, choice, lambda text: say(session, text))
         self._losses = BatchLoss(trainer)
         self._rates = learning_rates(trainer)
@@ -89,6 +98,10 @@ class Fit(Listener):
         self._loss = self._losses.of(loss, self._model_loss, self._inputs, items)
         if self._losses.unsure:
             say(self.session, _UNSURE_OF_LOSS)
+
+    def left(self, error: BaseException) -> None:
+        """Say that the training is being left."""
+        self._left(error)
 
     def failed(self, where: str, error: Exception) -> None:
         """Count what went wrong in here, and show it on the page."""

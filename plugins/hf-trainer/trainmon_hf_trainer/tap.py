@@ -6,10 +6,14 @@ before; the model's forward is heard by a hook. Both are taken off when the trai
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["Listener", "Tap"]
+
+#: What a Trainer calls on itself while it trains; there is no event for an exception.
+_DOORS = ("_run_epoch", "_evaluate", "_finalize_training")
 
 
 class Listener:
@@ -23,6 +27,9 @@ class Listener:
 
     def step_returned(self, loss: Any, items: Any) -> None:
         """The step returned its loss; ``items`` is its ``num_items_in_batch``."""
+
+    def left(self, error: BaseException) -> None:
+        """The training is being left by an exception."""
 
     def failed(self, where: str, error: Exception) -> None:
         """A call raised."""
@@ -43,7 +50,10 @@ class Tap:
 
     def install(self) -> None:
         """Listen from now on."""
-        self._wrap_training_step()
+        self._wrap("training_step", self._step)
+        for name in _DOORS:
+            if hasattr(self._trainer, name):
+                self._wrap(name, self._door)
         self._hear(_spoken_to(self._trainer))
 
     def remove(self) -> None:
@@ -61,27 +71,35 @@ class Tap:
         except Exception as error:  # noqa: BLE001 - law 1: nothing of ours may end a training step
             listener.failed(where, error)
 
-    def _wrap_training_step(self) -> None:
+    def _wrap(self, name: str, around: Callable[..., Any]) -> None:
+        """Put ``around(original, ...)`` in place of a method of this one Trainer."""
         trainer = self._trainer
-        before = vars(trainer).get("training_step")
-        original = trainer.training_step
-
-        def training_step(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-            self._tell("step_begins", inputs)
-            loss = original(model, inputs, *rest, **named)
-            self._tell("step_returned", loss, rest[0] if rest else named.get("num_items_in_batch"))
-            return loss
+        before = vars(trainer).get(name)
+        wrapper = functools.partial(around, getattr(trainer, name))
 
         def undo() -> None:
-            if vars(trainer).get("training_step") is not training_step:
+            if vars(trainer).get(name) is not wrapper:
                 return  # wrapped again by another: ours stays inside, and is silent
             if before is None:
-                del trainer.training_step
+                delattr(trainer, name)
             else:
-                trainer.training_step = before
+                setattr(trainer, name, before)
 
-        trainer.training_step = training_step
+        setattr(trainer, name, wrapper)
         self._undo.append(undo)
+
+    def _step(self, original: Any, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
+        self._tell("step_begins", inputs)
+        loss = original(model, inputs, *rest, **named)
+        self._tell("step_returned", loss, rest[0] if rest else named.get("num_items_in_batch"))
+        return loss
+
+    def _door(self, original: Any, *given: Any, **named: Any) -> Any:
+        try:
+            return original(*given, **named)
+        except BaseException as error:
+            self._tell("left", error)
+            raise
 
     def _hear(self, module: Any) -> None:
         if getattr(module, "_compiled_call_impl", None) is not None:
@@ -132,7 +150,7 @@ def _spoken_to(trainer: Any) -> Any:
     """
     import torch
 
-    wrapped = getattr(trainer, "model_wrapped", None) or trainer.model
+    wrapped = getattr(trainer, "model_wrapped", None)  # no truth value: it may have a length
     if hasattr(wrapped, "_orig_mod") or isinstance(wrapped, torch.nn.DataParallel):
         return wrapped
     return trainer.model
