@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BatchLoss"]
+__all__ = ["BatchLoss", "shifts_labels"]
 
 _IGNORED = -100
+_CAUSAL = ("CausalLM", "LMHeadModel")
 #: Problem types whose loss is a mean whatever number of items it is told.
 _PLAIN_MEANS = ("regression", "multi_label_classification")
 #: Names of transformers' loss functions that do divide by ``num_items_in_batch``.
@@ -91,13 +92,26 @@ class BatchLoss:
         return getattr(_loss_function_of(model), "__name__", "") in _NORMALISED
 
     def _items_of(self, inputs: Mapping[str, Any]) -> Any | None:
-        """Return how many items this batch has, counted as the Trainer counts them."""
+        """Return how many items this batch has, those that its loss is the sum of."""
         labels = inputs.get("shift_labels", inputs.get("labels"))
         if not hasattr(labels, "ne"):
             return None
-        if "shift_labels" not in inputs and getattr(self._trainer, "_loss_shifts_labels", False):
+        if "shift_labels" not in inputs and shifts_labels(self._trainer):
             labels = labels[..., 1:]
         return labels.ne(_IGNORED).sum()
+
+
+def shifts_labels(trainer: Any) -> bool:
+    """Return whether the token at a place is told from the one before, as causal models do."""
+    model = trainer.model
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return False
+    # The Trainer's own note misses models whose configuration names no loss.
+    return (
+        bool(getattr(trainer, "_loss_shifts_labels", False))
+        or getattr(_loss_function_of(model), "__name__", "") == "ForCausalLMLoss"
+        or type(model).__name__.endswith(_CAUSAL)
+    )
 
 
 def _loss_function_of(model: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainmon.events import BatchEvent
 from trainmon_hf_trainer.describe import token_names
+from trainmon_hf_trainer.loss import shifts_labels
 from trainmon_hf_trainer.words import IGNORED, MOST_TOKENS, Words, token_losses
 
 __all__ = ["TextReader"]
@@ -16,7 +17,6 @@ __all__ = ["TextReader"]
 #: Seconds between two samples of a language model.
 _PAUSE_S = 1.0
 _KEYS = ("input_ids", "decoder_input_ids")
-_CAUSAL = ("CausalLM", "LMHeadModel")
 #: How tokenizers write a space or the end of a line within a token.
 _MARKS = (("Ġ", " "), ("▁", " "), ("Ċ", "\n"), ("##", ""))
 
@@ -68,7 +68,7 @@ class TextReader:
         told.aligned = inputs[key].shape == truth.shape and not self._is_encoder_decoder()
         if predictions is not None:
             logits = predictions[row]
-            told.losses = token_losses(logits, labels, shifted=self._is_causal())
+            told.losses = token_losses(logits, labels, shifted=shifts_labels(self._trainer))
             if told.tags or not told.aligned:
                 told.spoken = logits.detach()[:MOST_TOKENS].argmax(-1).unsqueeze(0)
         return told
@@ -136,12 +136,6 @@ class TextReader:
     def _is_encoder_decoder(self) -> bool:
         config = getattr(self._trainer.model, "config", None)
         return bool(getattr(config, "is_encoder_decoder", False))
-
-    def _is_causal(self) -> bool:
-        shifts = getattr(self._trainer, "_loss_shifts_labels", None)
-        if shifts is not None:
-            return bool(shifts)
-        return type(self._trainer.model).__name__.endswith(_CAUSAL)
 
     def _say_no_tokenizer(self) -> None:
         if self._tokenizer is None:

@@ -1,0 +1,347 @@
+"""Small trainings, as people's scripts have them; each says what a session was told of it.
+
+``python trainings.py FOLDER`` writes FOLDER/facts.json, by the name of the training.
+"""
+
+# ruff: noqa: D103 - the name of a training says what it is
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from trainmon_hf_trainer import TrainmonCallback
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+)
+
+from trainmon.events import BatchEvent, FrameRequest
+from trainmon.session import Session
+
+WORDS = ["[PAD]", "[UNK]", "the", "cat", "sat", "on", "a", "mat", "dog", "ran"]
+NAMES = {0: "zero", 1: "one", 2: "two"}
+
+
+class Account:
+    """What sessions were told since the last training; each step is asked for a picture."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.events: list[BatchEvent] = []
+        self.notes: list[str] = []
+        self.sessions: list[Session] = []
+        self.steps: list[tuple[int, int, int]] = []
+
+    def listen(self) -> None:
+        """Hear what sessions are told."""
+        step_ended, failed, describe = Session.step_ended, Session.failed, Session.describe
+
+        def hear_step(session: Session, raw: Any, **told: Any) -> None:
+            self.steps.append((session.global_step, session.epoch, session.attempt))
+            self.losses.append(float(told["loss"]))
+            event = None if raw is None else raw.samples()
+            if event is not None:
+                self.events.append(event)
+            if session not in self.sessions:
+                self.sessions.append(session)
+            step_ended(session, None, **told)
+
+        def hear_failure(session: Session, where: str, error: BaseException) -> None:
+            self.notes.append(f"FAILED {where}: {error!r}")
+            failed(session, where, error)
+
+        def hear_notes(session: Session, **told: Any) -> None:
+            self.notes.extend(told.get("notes", ()))
+            describe(session, **told)
+
+        Session.begin_step = lambda _: FrameRequest(16, 64)  # type: ignore[method-assign, assignment, misc]
+        Session.step_ended = hear_step  # type: ignore[method-assign, assignment]
+        Session.failed = hear_failure  # type: ignore[method-assign]
+        Session.describe = hear_notes  # type: ignore[method-assign, assignment]
+
+    def facts(self, **more: Any) -> dict[str, Any]:
+        """Return what was told, and forget it."""
+        last = self.events[-1] if self.events else None
+        shown = (
+            {} if last is None else {k: _plain(v) for k, v in vars(last).items() if v is not None}
+        )
+        facts = {
+            "losses": self.losses,
+            "steps": self.steps,
+            "events": len(self.events),
+            "shown": shown,
+            "notes": self.notes,
+            "sessions": len(self.sessions),
+            **more,
+        }
+        self.losses, self.events, self.notes, self.sessions, self.steps = [], [], [], [], []
+        return facts
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "shape"):
+        return list(value.shape)
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "tolist"):
+        return [each.tolist() for each in value]
+    return value if isinstance(value, (str, int, float, list, tuple, dict)) else str(value)
+
+
+class Real(TrainerCallback):
+    """The mean loss of each batch, worked out from the model's own logits."""
+
+    def __init__(self, model: Any) -> None:
+        self.losses: list[float] = []
+        model.register_forward_hook(self._hear, with_kwargs=True)
+
+    def _hear(self, module: Any, arguments: Any, given: Any, out: Any) -> None:
+        if module.training:
+            loss = torch.nn.functional.cross_entropy(out["logits"], given["labels"])
+            self.losses.append(float(loss))
+
+
+def pictures(count: int = 40) -> list[dict[str, Any]]:
+    """Return made-up pictures in three classes."""
+    generator = np.random.default_rng(0)
+    return [
+        {"pixel_values": generator.random((1, 8, 8), np.float32), "labels": index % 3}
+        for index in range(count)
+    ]
+
+
+def vit(**more: Any) -> Any:
+    """Return a small model of pictures."""
+    torch.manual_seed(0)
+    config = ViTConfig(
+        image_size=8, patch_size=4, num_channels=1, hidden_size=16, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=16, id2label=NAMES, **more,
+    )  # fmt: skip
+    return ViTForImageClassification(config)
+
+
+def tokenizer() -> Any:
+    """Return a tokenizer of ten words."""
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+
+
+def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any) -> Any:
+    """Train a little and return the Trainer."""
+    given = {name: more.pop(name) for name in ("eval_dataset", "processing_class") if name in more}
+    callbacks = [TrainmonCallback(), *more.pop("callbacks", ())]
+    resume = more.pop("resume", None)
+    settings = {"max_steps": 4, "save_strategy": "no", **more}
+    arguments = TrainingArguments(
+        str(folder), per_device_train_batch_size=4, use_cpu=True, report_to="none",
+        disable_tqdm=True, logging_strategy="no", **settings,
+    )  # fmt: skip
+    trainer = kind(model, arguments, train_dataset=data, callbacks=callbacks, **given)
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+ACCOUNT = Account()
+
+
+def _real(folder: Path, **more: Any) -> dict[str, Any]:
+    model = vit()
+    real = Real(model)
+    trainer = fit(folder, model, pictures(), **more)
+    left = [name for name in ("training_step",) if name in vars(trainer)]
+    return ACCOUNT.facts(real=real.losses, left=left)
+
+
+def plain(folder: Path) -> dict[str, Any]:
+    return _real(folder)
+
+
+def accumulated(folder: Path) -> dict[str, Any]:
+    return _real(folder, gradient_accumulation_steps=3)
+
+
+def halved(folder: Path) -> dict[str, Any]:
+    return _real(folder, bf16=True)
+
+
+def smoothed(folder: Path) -> dict[str, Any]:
+    fit(folder, vit(), pictures(), label_smoothing_factor=0.1)
+    return ACCOUNT.facts()
+
+
+def compiled(folder: Path) -> dict[str, Any]:
+    torch._dynamo.reset()
+    fit(folder, vit(), pictures(), torch_compile=True, torch_compile_backend="eager")
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    return ACCOUNT.facts(graphs=graphs)
+
+
+def own_loss(folder: Path) -> dict[str, Any]:
+    class Own(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+            labels = inputs.pop("labels")
+            return torch.nn.functional.cross_entropy(model(**inputs).logits, labels)
+
+    fit(folder, vit(), pictures(), kind=Own)
+    return ACCOUNT.facts()
+
+
+def regression(folder: Path) -> dict[str, Any]:
+    data = [{**each, "labels": float(each["labels"])} for each in pictures()]
+    config = ViTConfig(
+        image_size=8, patch_size=4, num_channels=1, hidden_size=16, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=16, num_labels=1,
+    )  # fmt: skip
+    fit(folder, ViTForImageClassification(config), data)
+    return ACCOUNT.facts()
+
+
+def stream(folder: Path) -> dict[str, Any]:
+    class Endless(torch.utils.data.IterableDataset):
+        def __iter__(self) -> Any:
+            yield from pictures(400)
+
+    fit(folder, vit(), Endless())
+    return ACCOUNT.facts()
+
+
+def segmentation(folder: Path) -> dict[str, Any]:
+    config = SegformerConfig(
+        num_channels=3, num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 16],
+        patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[1, 1],
+        decoder_hidden_size=16, num_labels=3,
+    )  # fmt: skip
+    generator = np.random.default_rng(0)
+    data = [
+        {
+            "pixel_values": generator.random((3, 32, 32), np.float32),
+            "labels": generator.integers(0, 3, (32, 32)),
+        }
+        for _ in range(16)
+    ]
+    fit(folder, SegformerForSemanticSegmentation(config), data)
+    return ACCOUNT.facts()
+
+
+def texts(folder: Path) -> dict[str, Any]:
+    config = BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, num_labels=3, id2label=NAMES, pad_token_id=0,
+    )  # fmt: skip
+    words = tokenizer()
+    data = [
+        {"input_ids": words("the cat sat on a mat")["input_ids"], "labels": index % 3}
+        for index in range(16)
+    ]
+    fit(folder, BertForSequenceClassification(config), data, processing_class=words)
+    return ACCOUNT.facts()
+
+
+def language(folder: Path) -> dict[str, Any]:
+    words = tokenizer()
+    config = GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=16)
+    ids = words("the cat sat on a mat")["input_ids"]
+    data = [{"input_ids": ids, "labels": ids} for _ in range(16)]
+    fit(folder, GPT2LMHeadModel(config), data, processing_class=words, gradient_checkpointing=True)
+    return ACCOUNT.facts()
+
+
+def resumed(folder: Path) -> dict[str, Any]:
+    """Eight updates with a rate that is halved after two; the second half is trained again."""
+
+    class Halve(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            rates.append(given["optimizer"].param_groups[0]["lr"])
+            if state.global_step == 2 and halve:
+                from trainmon_hf_trainer.controls import learning_rates
+
+                from trainmon.adapters import Scale
+
+                owner = type("Owner", (), given)
+                learning_rates(owner).scale(Scale(0.5), None, None)
+
+    rates: list[float] = []
+    halve = True
+    more = {"max_steps": 8, "save_strategy": "steps", "save_steps": 4, "callbacks": [Halve()]}
+    fit(folder, vit(), pictures(), **more)
+    first = ACCOUNT.facts(rates=list(rates))
+    rates.clear()
+    halve = False
+    fit(folder, vit(), pictures(), resume=str(folder / "checkpoint-4"), **more)
+    return {**ACCOUNT.facts(rates=list(rates)), "first": first}
+
+
+def failing(folder: Path) -> dict[str, Any]:
+    class Fails(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if state.global_step == 2:
+                raise ValueError("bad batch")
+
+    closed: list[tuple[str, str]] = []
+    close = Session.close
+    Session.close = lambda self, *told: (closed.append(told), close(self, *told))[1]  # type: ignore[method-assign, assignment, misc]
+    try:
+        fit(folder, vit(), pictures(), callbacks=[Fails()])
+    except ValueError:
+        pass
+    finally:
+        Session.close = close  # type: ignore[method-assign]
+    return ACCOUNT.facts(closed=closed)
+
+
+def many_ways(folder: Path) -> dict[str, Any]:
+    from trainmon_hf_trainer.attach import attach_to_every_trainer
+
+    attach_to_every_trainer()
+    arguments = TrainingArguments(
+        str(folder), max_steps=2, use_cpu=True, report_to="trainmon", disable_tqdm=True
+    )
+    trainer = Trainer(vit(), arguments, train_dataset=pictures(), callbacks=[TrainmonCallback()])
+    ours = [
+        each for each in trainer.callback_handler.callbacks if isinstance(each, TrainmonCallback)
+    ]
+    trainer.train()
+    facts = ACCOUNT.facts(callbacks=len(ours))
+    quiet = TrainingArguments(str(folder), max_steps=2, use_cpu=True, disable_tqdm=True)
+    Trainer(vit(), quiet, train_dataset=pictures()).train()
+    return {**facts, "automatic": ACCOUNT.facts()}
+
+
+TRAININGS = [
+    plain, accumulated, halved, smoothed, compiled, own_loss, regression, stream, segmentation,
+    texts, language, resumed, failing, many_ways,
+]  # fmt: skip
+
+
+def main() -> None:
+    """Run every training."""
+    torch.set_num_threads(1)
+    ACCOUNT.listen()
+    facts: dict[str, Any] = {}
+    for training in TRAININGS:
+        folder = Path(sys.argv[1]) / training.__name__
+        try:
+            facts[training.__name__] = training(folder)
+        except Exception:  # noqa: BLE001 - told with the facts, the others go on
+            facts[training.__name__] = {"error": traceback.format_exc(), **ACCOUNT.facts()}
+    (Path(sys.argv[1]) / "facts.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()
