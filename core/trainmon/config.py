@@ -29,9 +29,18 @@ def parse_address(text: str, setting: str = "TRAINMON_MONITOR") -> tuple[str, in
         ConfigurationError: It is not of that form, or the port exceeds 65535.
     """
     match = _ADDRESS.match(text.strip())
-    if match is None or int(match["port"]) > 65535:
+    if match is None or int(match["port"]) > 65535 or not _resolvable(match["host"] or ""):
         raise ConfigurationError(setting, text, "an address such as 127.0.0.1:50051")
     return match["v6"] or match["host"], int(match["port"])
+
+
+def _resolvable(host: str) -> bool:
+    """Tell whether a name can be looked up at all: no label of it is empty or too long."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _address(text: str) -> str:

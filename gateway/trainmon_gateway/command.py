@@ -127,8 +127,8 @@ async def _tell_monitor(upstream: Upstream, given: str | None) -> None:
         await upstream.wait_until(up=True)
         try:
             await upstream.call("ListSessions", request, READY_TIMEOUT_S)
-        except CallError:
-            await upstream.wait_until(up=False)
+        except CallError:  # away again, or slow: then it is asked again
+            await asyncio.sleep(READY_TIMEOUT_S)
         else:
             click.echo(f"monitor: {given}")
             return

@@ -115,6 +115,8 @@ class ListFeed:
 
     def _reader_ended(self, task: asyncio.Task[None]) -> None:
         if self._ended:
+            if not task.cancelled():
+                task.exception()  # seen: the cancellation was turned into it
             return
         if task.cancelled():
             self.end(CallError(Status.UNAVAILABLE, "the gateway is shutting down"))

@@ -226,8 +226,12 @@ class SessionFeed:
 
     def _reader_ended(self, task: asyncio.Task[None]) -> None:
         if self._ended:
+            if not task.cancelled():
+                task.exception()  # seen: the cancellation was turned into it
             return
-        if task.cancelled() and self._reopen:
+        if self._reopen and (task.cancelled() or task.exception() is not None):
+            # Also where grpclib made another error of the cancellation; what is wrong with the
+            # monitor shows again on the stream that is opened anew.
             self._start_reader()
             return
         self.end(self._error_of(task))

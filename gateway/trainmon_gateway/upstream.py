@@ -22,7 +22,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.settings import SettingCodes
 
-from trainmon._http2 import spare_frame_reprs
+from trainmon.http2 import spare_frame_reprs
 from trainmon.tasks import Tasks, within
 from trainmon_gateway.errors import CallError
 

@@ -73,7 +73,7 @@ class Viewer:
 
     Args:
         demand: What it wants of pictures.
-        limit: Greatest number of bytes that may wait in the queue.
+        limit: Greatest number of bytes that may wait in the queue, where it is more than one event.
     """
 
     def __init__(self, demand: Demand, limit: int) -> None:
@@ -106,7 +106,8 @@ class Viewer:
             return
         self._bytes += len(frame)
         self._events.append(frame)
-        if self._bytes > self._limit:
+        # One event alone is taken whatever its size: who has read all before it is not slow.
+        if self._bytes > self._limit and len(self._events) > 1:
             waiting = self._bytes
             self._drop()
             self.end(

@@ -153,6 +153,7 @@ def test_a_monitor_port_in_use_is_told_in_the_monitors_words(start):
         (("--host", "0.0.0.0"), "--insecure-no-auth"),
         (("--host", "::"), "--insecure-no-auth"),
         (("--monitor", "nonsense"), "--monitor"),
+        (("--monitor", "a..b:50051"), "--monitor"),
         (("--monitor", "127.0.0.1:1", "--monitor-port", "2"), "give one"),
         (("--allow-host", "http://x"), "--allow-host"),
         (("--port", "70000"), "70000"),

@@ -7,7 +7,12 @@ import asyncio
 import pytest
 from grpclib.const import Status
 
+from trainmon.tasks import Tasks
+from trainmon.v1 import dashboard_pb2
 from trainmon_gateway import session_feed
+from trainmon_gateway.errors import CallError
+from trainmon_gateway.session_feed import SessionFeed
+from trainmon_gateway.viewer import Demand, Viewer
 
 
 def numbers(events):
@@ -311,3 +316,35 @@ async def test_a_viewer_that_does_not_read_costs_bounded_bytes_and_resumes(
     snapshot = (await back.event("snapshot")).snapshot
     if not snapshot.reset:
         assert numbers(await read_until(back, number)) == list(range(seen[-1] + 1, number + 1))
+
+
+class _Breaking:
+    """A monitor's link that, as grpclib may, answers a cancellation with another error."""
+
+    def __init__(self):
+        self.requests = []
+        self.opened = asyncio.Event()
+
+    async def stream(self, _method, request):
+        self.requests.append(dashboard_pb2.WatchSessionRequest.FromString(request))
+        self.opened.set()
+        snapshot = dashboard_pb2.WatchSessionResponse(cursor="c:1", snapshot={})
+        yield snapshot.SerializeToString()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise CallError(Status.UNAVAILABLE, "the connection was lost") from None
+
+
+async def test_a_demand_is_raised_though_the_link_breaks_at_that_moment(tools):
+    """The live stream is opened anew, and nobody who watches is sent away."""
+    link, tasks = _Breaking(), Tasks()
+    feed = SessionFeed(link, tasks, "session", 1000, lambda: None)
+    first, second = Viewer(Demand(-1), 1000), Viewer(Demand(30), 1000)
+    feed.attach(first, "")
+    await tools.until(lambda: first.waiting_bytes > 0)
+    feed.attach(second, "c:1")
+    await tools.until(lambda: sum(each.frames_per_second == 30 for each in link.requests) >= 2)
+    assert not first.ended
+    feed.end(None)
+    await tasks.close()

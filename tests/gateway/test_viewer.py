@@ -60,6 +60,17 @@ async def test_a_full_queue_is_dropped_and_ends_with_resource_exhausted():
     assert "100" in raised.value.message
 
 
+async def test_an_event_over_the_limit_is_taken_alone():
+    """A large first snapshot is no sign of a slow viewer: it is written, and what follows, too."""
+    viewer, large = Viewer(Demand(), 100), Frame(bytes(1000))
+    viewer.push(large)
+    frames = viewer.frames()
+    assert await anext(frames) is large
+    viewer.push(Frame(b"next"))
+    assert await anext(frames) == b"next"
+    await frames.aclose()
+
+
 async def test_what_comes_after_the_end_is_ignored():
     """An ended viewer takes neither events nor pictures, and its first end counts."""
     viewer = Viewer(Demand(60), 100)

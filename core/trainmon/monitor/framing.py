@@ -25,8 +25,8 @@ from grpclib.server import Server, Stream
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from trainmon._http2 import spare_frame_reprs
 from trainmon.errors import TrainmonError
+from trainmon.http2 import spare_frame_reprs
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
