@@ -41,7 +41,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 NAMES = (
     "plain", "accumulated", "halved", "smoothed", "compiled", "own_loss", "regression", "stream",
-    "segmentation", "texts", "language", "resumed", "failing", "many_ways",
+    "segmentation", "detection", "texts", "language", "resumed", "failing", "many_ways",
 )  # fmt: skip
 
 
@@ -88,6 +88,15 @@ def test_masks(facts: dict[str, Any]) -> None:
     """Segmentation shows a class for every pixel."""
     shown = facts["segmentation"]["shown"]
     assert (shown["outputs"], shown["targets"]) == ([4, 3, 8, 8], [4, 32, 32])
+
+
+def test_boxes(facts: dict[str, Any]) -> None:
+    """Detection shows true and predicted boxes, in pixels of the picture."""
+    shown = facts["detection"]["shown"]
+    (found,) = {json.dumps(each["boxes"]) for each in shown["output_boxes"]}
+    assert json.loads(found) == [[2.0, 3.0, 6.0, 5.0]]
+    assert [each["labels"] for each in shown["output_boxes"]] == [[1]] * 4
+    assert shown["target_boxes"][0]["boxes"] == [[0.0, 0.0, 8.0, 8.0]]
 
 
 def test_values(facts: dict[str, Any]) -> None:
