@@ -149,10 +149,6 @@ def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any
     """Train a little and return the Trainer."""
     optional = ("eval_dataset", "processing_class", "data_collator")
     given = {name: more.pop(name) for name in optional if name in more}
-        name: more.pop(name)
-        for name in ("eval_dataset", "processing_class", "data_collator")
-        if name in more
-    }
     callbacks = [TrainmonCallback(), *more.pop("callbacks", ())]
     resume = more.pop("resume", None)
     settings = {"max_steps": 4, "save_strategy": "no", **more}
@@ -355,13 +351,12 @@ def many_ways(folder: Path) -> dict[str, Any]:
     facts = ACCOUNT.facts(callbacks=len(ours))
     quiet = TrainingArguments(str(folder), max_steps=2, use_cpu=True, disable_tqdm=True)
     Trainer(vit(), quiet, train_dataset=pictures()).train()
-    return {**facts,
-    "automatic": ACCOUNT.facts()},
+    return {**facts, "automatic": ACCOUNT.facts()}
 
 
 TRAININGS = [
-    plain, accumulated, halved, smoothed, compiled, own_loss, regression, stream, segmentation, detection,
-    texts, language, resumed, failing, many_ways,
+    plain, accumulated, halved, smoothed, compiled, own_loss, regression, stream, segmentation,
+    detection, texts, language, resumed, failing, many_ways,
 ]  # fmt: skip
 
 
