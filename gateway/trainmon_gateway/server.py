@@ -10,8 +10,10 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
 from grpclib.const import Status
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trainmon.config import Settings
 from trainmon_gateway.app import App
@@ -34,6 +36,8 @@ SEND_BUFFER_BYTES = 256 << 10
 USER_TIMEOUT_MS = 30_000
 #: How long an idle connection is kept for a browser's next call, in seconds.
 KEEP_ALIVE_S = 75
+#: How long the head of a request may take to arrive, in seconds.
+HEAD_TIMEOUT_S = 10.0
 #: How long viewers' streams may take to end, in seconds.
 CLOSE_TIMEOUT_S = 2.0
 #: Greatest answer taken from the monitor, in bytes: the greatest it gives, and some room.
@@ -66,6 +70,40 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+class _Connection(H11Protocol):
+    """Uvicorn's connection, cut off where the head of a request trickles in or never comes.
+
+    Uvicorn's own clock runs only from the end of a response to the next byte.
+    """
+
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # A browser may open a connection before it has a use for it.
+        self._clock = self.loop.call_later(KEEP_ALIVE_S, transport.abort)
+        self._in_head = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waits = self.conn.their_state is h11.IDLE
+        if waits and self._in_head:
+            return
+        self._stop_clock()
+        self._in_head = waits
+        if waits:
+            self._clock = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
 
 
 class _Server(uvicorn.Server):
@@ -158,7 +196,7 @@ class Gateway:
 def _configuration(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=_Connection,
         ws="none",
         lifespan="off",
         loop="none",

@@ -332,3 +332,30 @@ async def test_the_end_does_not_wait_for_a_viewer_that_does_not_read(monitor, da
             await asyncio.sleep(0.002)
     assert gateway._calls.calls == 0
     browser.close()
+
+
+@pytest.mark.parametrize("parts", [[b""], [b"GET / HT"], [b"GET / HTTP/1.1\r\n", b"host: a"]])
+async def test_a_request_whose_head_never_ends_is_cut_off(browser, tools, monkeypatch, parts):
+    """A connection that says nothing, or trickles, is no longer held after a while."""
+    from trainmon_gateway import server
+
+    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.2)
+    reader, writer = await browser.connect()
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    with contextlib.suppress(ConnectionResetError):
+        assert await tools.soon(reader.read()) == b""
+    writer.close()
+
+
+async def test_a_connection_in_use_is_not_cut_off(monitor, browser, monkeypatch):
+    """The clock of a request's head stands still while the request is answered."""
+    from trainmon_gateway import server
+
+    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
+    stream = await browser.watch(await monitor.session())
+    for _ in range(3):  # one a second
+        await stream.event("keep_alive")
