@@ -295,4 +295,6 @@ def _are_boxes(truth: Any) -> bool:
         and bool(truth)
         and isinstance(truth[0], Mapping)
         and "boxes" in truth[0]
+        # Choosing boxes on an accelerator would make the training wait for it.
+        and getattr(getattr(truth[0]["boxes"], "device", None), "type", "cpu") == "cpu"
     )

@@ -38,7 +38,8 @@ class TextReader:
 
     def key(self, inputs: Mapping[str, Any]) -> str:
         """Return the key of the token ids; empty where there are none."""
-        return next((name for name in _KEYS if getattr(inputs.get(name), "ndim", 0) == 2), "")
+        key = next((name for name in _KEYS if getattr(inputs.get(name), "ndim", 0) == 2), "")
+        return "" if key and self._is_far(inputs[key]) else key
 
     def reads(
         self, inputs: Mapping[str, Any], predictions: Any, truth: Any, *, pictures: bool
@@ -54,7 +55,7 @@ class TextReader:
     def words(self, inputs: Mapping[str, Any], predictions: Any, truth: Any) -> Words | None:
         """Return what is kept of one sequence; None: another was shown less than a second ago."""
         now_s = time.monotonic()
-        if now_s < self._next_s or self._tokenizer is None:
+        if now_s < self._next_s or self._tokenizer is None or self._is_far(truth):
             self._say_no_tokenizer()
             return None
         self._next_s = now_s + _PAUSE_S
@@ -136,6 +137,16 @@ class TextReader:
     def _is_encoder_decoder(self) -> bool:
         config = getattr(self._trainer.model, "config", None)
         return bool(getattr(config, "is_encoder_decoder", False))
+
+    def _is_far(self, ids: Any) -> bool:
+        """Return whether reading these would make the training wait for its device."""
+        far = bool(getattr(getattr(ids, "device", None), "type", "cpu") != "cpu")
+        if far:
+            self._say(
+                "text on an accelerator is not shown: to read it would make the training wait for "
+                "the device; losses, rates and controls are"
+            )
+        return far
 
     def _say_no_tokenizer(self) -> None:
         if self._tokenizer is None:
