@@ -85,7 +85,7 @@ def mnist_convnet() -> Any:
         "history": history.history,
         "keys": sorted(callbacks[0].keys),
         "score": score,
-        "left": sorted(name for name in vars(model) if "train_step" in name or "compute" in name),
+        "left": sorted({"train_step", "compute_loss", "compute_metrics"} & vars(model).keys()),
     }
 
 
@@ -131,9 +131,7 @@ def regression() -> Any:
 def segmentation() -> Any:
     """A class for each pixel."""
     masks = (X[..., 0] > 0.4).astype("int32") + (X[..., 0] > 0.8)
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), layers.Conv2D(3, 3, padding="same", activation="softmax")]
-    )
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Dense(3, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(X, masks, verbose=0, callbacks=watched("segmentation"))
 
