@@ -32,6 +32,7 @@ export interface FollowOptions<T> {
  */
 export class Follower<T> {
   private failures = 0;
+  /** By the steady clock: the time of day may be set at any moment. */
   private heardMs = 0;
   private abort: AbortController | undefined;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -60,7 +61,7 @@ export class Follower<T> {
     this.retry = undefined;
     const abort = new AbortController();
     this.abort = abort;
-    this.heardMs = Date.now();
+    this.heardMs = performance.now();
     const openedMs = this.heardMs;
     const watchdog = setInterval(() => {
       if (this.silent()) abort.abort();
@@ -79,7 +80,7 @@ export class Follower<T> {
     try {
       for await (const message of this.options.open(signal)) {
         if (this.closed) break;
-        this.heardMs = Date.now();
+        this.heardMs = performance.now();
         if (!live) this.options.onLink({ state: "live" });
         live = true;
         this.options.onMessage(message);
@@ -92,7 +93,7 @@ export class Follower<T> {
   }
 
   private silent(): boolean {
-    return Date.now() - this.heardMs > SILENCE_MS;
+    return performance.now() - this.heardMs > SILENCE_MS;
   }
 
   private wait(failure: Failure): void {

@@ -43,8 +43,15 @@ describe("ClockOffset", () => {
     const clock = new ClockOffset();
     clock.add(0, 1_500, 1_000);
     clock.add(2_000, 2_105, 2_010);
-    clock.add(3_000, 9_000, 3_900);
+    clock.add(3_000, 3_700, 3_900);
     expect(clock.best()).toEqual({ offsetMs: 100, roundTripMs: 10 });
+  });
+
+  it("forgets what was measured before a clock was set", () => {
+    const clock = new ClockOffset();
+    clock.add(0, 102, 4);
+    clock.add(5_000, 3_605_200, 5_200);
+    expect(clock.best()).toEqual({ offsetMs: 3_600_100, roundTripMs: 200 });
   });
 
   it("forgets what is older than sixty exchanges", () => {

@@ -28,6 +28,7 @@ export class Connection {
   private readonly pending = new Map<number, Pending>();
   private want: Want | undefined;
   private nextCall = 1;
+  /** By the steady clock: the time of day may be set at any moment. */
   private heardMs = 0;
   private pinging: ReturnType<typeof setInterval> | undefined;
 
@@ -87,23 +88,20 @@ export class Connection {
   }
 
   private connect(): void {
-    this.heardMs = Date.now();
+    this.heardMs = performance.now();
     const port = this.openPort();
     this.port = port;
     port.onmessage = (event: MessageEvent<ToTab>) => this.hear(event.data);
     port.start();
     this.releaseLock = holdLock((lock) => port.postMessage({ type: "hello", lock }));
     this.post({ type: "want", want: this.want });
+    // Every call is safe to repeat: what the worker before was asked, this one is asked too.
+    for (const { message } of this.pending.values()) this.post(message);
   }
 
   private openPort(): MessagePort {
-    if (typeof SharedWorker !== "undefined") {
-      const shared = new SharedWorker(new URL("../worker/entry.ts", import.meta.url), {
-        type: "module",
-        name: "trainmon",
-      });
-      return shared.port;
-    }
+    const shared = openShared();
+    if (shared !== undefined) return shared.port;
     const channel = new MessageChannel();
     if (typeof Worker === "undefined") void serveInPage(channel.port2);
     else {
@@ -123,7 +121,7 @@ export class Connection {
   }
 
   private hear(message: ToTab): void {
-    this.heardMs = Date.now();
+    this.heardMs = performance.now();
     if (message.type === "clock") this.clockOffsetMs = message.offsetMs;
     if (message.type === "answer") this.settle(message.id)?.resolve(message.answer);
     else if (message.type === "failure") this.fail(message);
@@ -142,18 +140,18 @@ export class Connection {
   }
 
   private ping(): void {
-    const silentMs = Date.now() - this.heardMs;
+    const silentMs = performance.now() - this.heardMs;
     // A page that slept did not listen: it asks before it judges.
     if (silentMs > WORKER_SILENCE_MS && silentMs < 2 * WORKER_SILENCE_MS) this.restart();
-    else if (silentMs >= 2 * WORKER_SILENCE_MS) this.heardMs = Date.now() - WORKER_SILENCE_MS / 2;
+    else if (silentMs >= 2 * WORKER_SILENCE_MS) {
+      this.heardMs = performance.now() - WORKER_SILENCE_MS / 2;
+    }
     this.post({ type: "ping" });
   }
 
-  /** Every call is safe to repeat: what the silent worker was asked, the new one is asked too. */
   private restart(): void {
     this.disconnect();
     this.connect();
-    for (const { message } of this.pending.values()) this.post(message);
   }
 
   private readonly leave = (): void => this.disconnect();
@@ -164,6 +162,20 @@ export class Connection {
 
   private post(message: FromTab): void {
     this.port?.postMessage(message);
+  }
+}
+
+/** The browser's one worker; undefined where there is none, or where it is refused to the page. */
+function openShared(): SharedWorker | undefined {
+  if (typeof SharedWorker === "undefined") return undefined;
+  try {
+    return new SharedWorker(new URL("../worker/entry.ts", import.meta.url), {
+      type: "module",
+      name: "trainmon",
+    });
+  } catch {
+    // Where a person blocks a site's storage, its shared workers are blocked, too.
+    return undefined;
   }
 }
 
@@ -189,9 +201,12 @@ function holdLock(onHeld: (name: string) => void): () => void {
   const released = new Promise<void>((resolve) => {
     release = resolve;
   });
-  void navigator.locks.request(name, () => {
-    onHeld(name);
-    return released;
-  });
+  navigator.locks
+    .request(name, () => {
+      onHeld(name);
+      return released;
+    })
+    // Refused where storage is blocked: the worker then notices by silence that a tab is gone.
+    .catch(() => undefined);
   return release;
 }

@@ -44,7 +44,7 @@ export class Sessions {
     for (const summary of message.sessions) this.take(summary);
     for (const id of message.removed) this.rows.delete(id);
     const rows = [...this.rows.values()].sort(byLiveness);
-    this.list.update(({ link, known }) => ({ link, rows, known: known || link.state === "live" }));
+    this.list.update(({ link }) => ({ link, rows, known: true }));
   }
 
   private forgetAbsent(sessions: SessionSummary[]): void {

@@ -24,6 +24,17 @@ describe("Store", () => {
     expect(store.get()).toBe("c");
   });
 
+  it("goes on telling when the time of day is set back", () => {
+    const store = new Store(0, 100);
+    const listener = vi.fn();
+    store.subscribe(listener);
+    store.set(1);
+    vi.setSystemTime(Date.now() - 3_600_000);
+    store.set(2);
+    vi.advanceTimersByTime(100);
+    expect(store.snapshot()).toBe(2);
+  });
+
   it("tells at once what a person has just done", () => {
     const store = new Store(0, 10_000);
     const listener = vi.fn();

@@ -3,7 +3,7 @@ export class Store<T> {
   private readonly listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private shown: T;
-  private toldMs = 0;
+  private toldMs = Number.NEGATIVE_INFINITY;
 
   /** @param everyMs least time between two notices; text at ten a second is read by nobody. */
   constructor(
@@ -30,7 +30,7 @@ export class Store<T> {
   set(value: T, now = false): void {
     if (Object.is(value, this.value) && !now) return;
     this.value = value;
-    const waitMs = this.toldMs + this.everyMs - Date.now();
+    const waitMs = this.toldMs + this.everyMs - performance.now();
     if (now || waitMs <= 0) this.tell();
     else this.timer ??= setTimeout(() => this.tell(), waitMs);
   }
@@ -42,7 +42,7 @@ export class Store<T> {
   private tell(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.toldMs = Date.now();
+    this.toldMs = performance.now();
     this.shown = this.value;
     for (const listener of this.listeners) listener();
   }

@@ -30,6 +30,17 @@ const record = (id: string, state: CommandState, appliedValue?: number) =>
     ...(appliedValue === undefined ? {} : { result: { appliedValue } }),
   });
 
+const passed = (states: CommandState[], timestampMs: bigint) =>
+  recordOf({
+    command: { commandId: "one" },
+    state: states.at(-1) ?? CommandState.UNSPECIFIED,
+    transitions: states.map((state) => ({ state, timestampMs })),
+    timestampMs,
+  });
+
+const SENT = passed([CommandState.RECORDED, CommandState.SENT], 1n);
+const APPLIED = passed([CommandState.RECORDED, CommandState.SENT, CommandState.APPLIED], 2n);
+
 const status = (value: object): WatchEvent =>
   ({ case: "statusUpdate", value: { message: "", trainer: 0, ...value } }) as WatchEvent;
 
@@ -43,6 +54,20 @@ describe("applyEvent", () => {
       CommandState.ACCEPTED,
       CommandState.SENT,
     ]);
+  });
+
+  it("does not take a command back for an answer that comes late", () => {
+    let view = applyEvent(emptySession, { case: "commandRecord", value: APPLIED });
+    view = applyEvent(view, { case: "commandRecord", value: SENT });
+    expect(view.commands).toEqual([APPLIED]);
+  });
+
+  it("moves a command on, and takes what was read back later for what was there", () => {
+    let view = applyEvent(emptySession, { case: "commandRecord", value: SENT });
+    view = applyEvent(view, { case: "commandRecord", value: APPLIED });
+    const readBack = { ...APPLIED, timestampMs: 3 };
+    view = applyEvent(view, { case: "commandRecord", value: readBack });
+    expect(view.commands).toEqual([readBack]);
   });
 
   it("shows the value that was applied, not the one that was asked for", () => {

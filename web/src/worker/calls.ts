@@ -49,7 +49,8 @@ async function callOnce<N extends CallName>(
   request: Calls[N]["request"],
   signal: AbortSignal,
 ): Promise<Calls[N]["answer"]> {
-  const options = { signal, timeoutMs: TRY_MS };
+  // A command that is on its way goes on, though its tab be closed at that very moment.
+  const options = { timeoutMs: TRY_MS, ...(name === "sendCommand" ? {} : { signal }) };
   const answers: {
     [K in CallName]: (request: Calls[K]["request"]) => Promise<Calls[K]["answer"]>;
   } = {

@@ -39,6 +39,11 @@ export class Feed {
     this.tabs.add(tab);
     tab.send({ type: "view", sessionId: this.sessionId, view: this.view });
     tab.send({ type: "link", sessionId: this.sessionId, link: this.link });
+    this.showPicture(tab);
+  }
+
+  /** Offer a tab the newest picture, which may have come while it was hidden. */
+  showPicture(tab: Tab): void {
     if (this.picture) tab.pushPicture(this.sessionId, this.picture, this.received, false);
   }
 
@@ -126,10 +131,14 @@ export class Feed {
     if (message.cursor !== "") this.cursor = message.cursor;
     const event: WatchEvent = toPlain(message).event;
     const picture = pictureOf(event);
+    // Of another store, the same step is another picture.
+    if (event.case === "snapshot" && event.value.reset) this.picture = undefined;
+    if (event.case !== "batchData" && event.case !== undefined) {
+      this.view = applyEvent(this.view, event);
+      for (const tab of this.tabs) tab.pushEvent(this.sessionId, withoutPicture(event));
+    }
+    // After its snapshot, at which a tab forgets what it showed.
     if (picture !== undefined) this.takePicture(picture, event.case === "batchData");
-    if (event.case === "batchData" || event.case === undefined) return;
-    this.view = applyEvent(this.view, event);
-    for (const tab of this.tabs) tab.pushEvent(this.sessionId, withoutPicture(event));
   }
 
   private takePicture(picture: BatchData, fresh: boolean): void {

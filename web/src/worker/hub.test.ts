@@ -224,6 +224,89 @@ describe("Hub", () => {
     expect(gateway.commandIds).toHaveLength(tries);
   });
 
+  it("sends a command though its tab is closed at that very moment", async () => {
+    const tab = openTab("a");
+    const request = { sessionId: "a", command: { commandId: "one" } };
+    tab.say({ type: "call", id: 1, name: "sendCommand", request });
+    tab.say({ type: "bye" });
+    await settle(1_000);
+    expect(gateway.commandIds).toEqual(["one"]);
+  });
+
+  it("lets go of a tab that says nothing for minutes, and of no other", async () => {
+    const silent = openTab("a");
+    const alive = openTab("a");
+    for (let i = 0; i < 5; i++) {
+      alive.say({ type: "ping" });
+      await settle(60_000);
+    }
+    const heard = silent.heard.length;
+    alive.say({ type: "ping" });
+    await settle(10_000);
+    expect(silent.heard).toHaveLength(heard);
+    expect(alive.of("pong")).toHaveLength(6);
+  });
+
+  it("keeps its tabs when the time of day is set", async () => {
+    const tab = openTab("a");
+    await settle();
+    lastChannel()?.push(snapshot());
+    await settle();
+    vi.setSystemTime(Date.now() + 3_600_000);
+    openTab("a").say({ type: "ping" });
+    await settle(1_000);
+    expect(tab.of("link").at(-1)?.link.state).toBe("live");
+    tab.say({ type: "ping" });
+    expect(tab.of("pong")).toHaveLength(1);
+  });
+
+  it("goes on comparing clocks after a call that failed", async () => {
+    const tab = openTab();
+    gateway.failLists = 1;
+    gateway.list.push({ reset: true });
+    await settle(1_000);
+    expect(tab.of("clock")).toEqual([]);
+    for (let i = 0; i < 20; i++) {
+      gateway.list.push({});
+      await settle(1_000);
+    }
+    expect(tab.of("clock").length).toBeGreaterThan(0);
+  });
+
+  it("gives a tab that comes on screen the picture it missed while it was hidden", async () => {
+    openTab("a");
+    const hidden = openTab("a", -1, false);
+    await settle();
+    lastChannel()?.push(picture(3));
+    await settle();
+    expect(hidden.of("picture")).toEqual([]);
+    hidden.want("a");
+    expect(hidden.of("picture")[0]?.picture.globalStep).toBe(3);
+  });
+
+  it("tells of a reset before the picture that follows it, though its step be the same", async () => {
+    const tab = openTab("a");
+    await settle();
+    lastChannel()?.push(picture(3));
+    await settle();
+    tab.say({ type: "ack" });
+    const before = tab.heard.length;
+    const value = { reset: true, batchData: { globalStep: 3n } };
+    lastChannel()?.push({ cursor: "d0", event: { case: "snapshot", value } });
+    await settle();
+    const kinds = tab.heard.slice(before).map((one) => one.type);
+    expect(kinds.filter((kind) => kind !== "received")).toEqual(["events", "picture"]);
+  });
+
+  it("says nothing of the list before one has come", async () => {
+    const tab = openTab();
+    await settle();
+    expect(tab.of("sessions")).toEqual([]);
+    gateway.list.push({ reset: true });
+    await settle();
+    expect(tab.of("sessions")).toHaveLength(1);
+  });
+
   it("keeps the list for a tab that comes later", async () => {
     openTab();
     gateway.list.push({ reset: true, sessions: [{ sessionId: "a" }, { sessionId: "b" }] });

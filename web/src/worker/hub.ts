@@ -18,17 +18,31 @@ const MOST_FEEDS = 3;
 const CLOCK_FIRST_MS = 400;
 const CLOCK_THEN_MS = 15_000;
 const CLOCK_FIRST_ROUNDS = 5;
-/** A tab unheard of for so long is gone; hidden tabs are throttled to one timer a minute. */
-const TAB_GONE_MS = 180_000;
+/**
+ * Tabs are looked over so often, in ms, and one unheard of in so many rounds running is gone. Hidden
+ * tabs are throttled to one timer a minute; rounds stand still while a machine sleeps, clocks do not.
+ */
+const SWEEP_MS = 60_000;
+const SILENT_SWEEPS = 4;
+
+interface Attached {
+  /** Sweeps since it was heard. */
+  silentSweeps: number;
+  /** Aborts its calls. */
+  calls: AbortController;
+}
 
 /** Owns every stream and call of this browser, and gives each tab what it asked for. */
 export class Hub {
-  private readonly tabs = new Map<Tab, { heardMs: number; calls: AbortController }>();
+  private readonly tabs = new Map<Tab, Attached>();
   private readonly feeds = new Map<string, Feed>();
   private readonly sessions = new Map<string, SessionSummary>();
   private readonly clock = new ClockOffset();
   private listLink: Link = { state: "connecting" };
   private list: Follower<WatchSessionsResponse> | undefined;
+  /** Whether the list has ever come: an empty one is not the same as none. */
+  private listed = false;
+  private sweeping: ReturnType<typeof setInterval> | undefined;
   private clockTimer: ReturnType<typeof setTimeout> | undefined;
   private clockRounds = 0;
 
@@ -37,37 +51,42 @@ export class Hub {
   /** Serve the tab at the other end of a port. */
   attach(port: Port): void {
     const tab = new Tab(port);
-    this.tabs.set(tab, { heardMs: Date.now(), calls: new AbortController() });
+    this.tabs.set(tab, { silentSweeps: 0, calls: new AbortController() });
     port.onmessage = (event) => this.hear(tab, event.data);
     this.start();
     tab.send({ type: "listLink", link: this.listLink });
-    tab.send({ type: "sessions", reset: true, sessions: [...this.sessions.values()], removed: [] });
+    if (this.listed) {
+      const sessions = [...this.sessions.values()];
+      tab.send({ type: "sessions", reset: true, sessions, removed: [] });
+    }
     this.tellClock(tab);
   }
 
   private hear(tab: Tab, message: FromTab): void {
     const entry = this.tabs.get(tab);
     if (entry === undefined) return;
-    entry.heardMs = Date.now();
+    entry.silentSweeps = 0;
     if (message.type === "hello") this.watchLock(tab, message.lock);
     else if (message.type === "want") this.setWant(tab, message.want);
     else if (message.type === "ack") tab.acknowledge();
     else if (message.type === "call") void this.call(tab, message, entry.calls.signal);
     else if (message.type === "retry") this.retryNow();
-    else if (message.type === "ping") this.answerPing(tab);
+    else if (message.type === "ping") tab.send({ type: "pong" });
     else this.detach(tab);
   }
 
-  private answerPing(tab: Tab): void {
-    tab.send({ type: "pong" });
-    for (const [other, { heardMs }] of this.tabs) {
-      if (Date.now() - heardMs > TAB_GONE_MS) this.detach(other);
+  /** A tab that is frozen or gone without a word must not be written to for ever. */
+  private sweep(): void {
+    for (const [tab, entry] of this.tabs) {
+      entry.silentSweeps += 1;
+      if (entry.silentSweeps >= SILENT_SWEEPS) this.detach(tab);
     }
   }
 
   /** To be granted the lock that a tab holds for as long as it lives means that the tab is gone. */
   private watchLock(tab: Tab, lock: string): void {
-    void navigator.locks.request(lock, () => this.detach(tab));
+    // Where locks are refused, the sweep tells.
+    navigator.locks.request(lock, () => this.detach(tab)).catch(() => undefined);
   }
 
   private detach(tab: Tab): void {
@@ -89,6 +108,7 @@ export class Hub {
     if (want !== undefined) {
       const feed = this.feed(want.sessionId);
       if (!feed.tabs.has(tab)) feed.join(tab);
+      else if (before !== undefined && before.framesPerSecond < 0) feed.showPicture(tab);
     }
     this.arrange();
   }
@@ -140,6 +160,7 @@ export class Hub {
   }
 
   private start(): void {
+    this.sweeping ??= setInterval(() => this.sweep(), SWEEP_MS);
     this.list ??= new Follower<WatchSessionsResponse>({
       open: (signal) => this.client.watchSessions({ timestampMs: BigInt(Date.now()) }, { signal }),
       onMessage: (message) => this.takeList(message),
@@ -156,11 +177,14 @@ export class Hub {
     this.list = undefined;
     this.listLink = { state: "connecting" };
     clearTimeout(this.clockTimer);
+    clearInterval(this.sweeping);
+    this.sweeping = undefined;
   }
 
   private takeList(message: WatchSessionsResponse): void {
     const { sessions, removedSessionIds: removed, reset } = toPlain(message);
     if (reset) this.sessions.clear();
+    this.listed ||= reset;
     for (const one of sessions) this.sessions.set(one.sessionId, one);
     for (const id of removed) this.sessions.delete(id);
     if (!reset && sessions.length + removed.length === 0) return;
@@ -173,9 +197,13 @@ export class Hub {
   }
 
   private restartClock(): void {
-    clearTimeout(this.clockTimer);
     this.clockRounds = 0;
-    void this.compareClocks();
+    this.compareClocksIn(0);
+  }
+
+  private compareClocksIn(waitMs: number): void {
+    clearTimeout(this.clockTimer);
+    this.clockTimer = setTimeout(() => void this.compareClocks(), waitMs);
   }
 
   private async compareClocks(): Promise<void> {
@@ -185,14 +213,13 @@ export class Hub {
       const answer = await this.client.listSessions(request, { timeoutMs: 5_000 });
       this.clock.add(sentMs, Number(answer.timestampMs), Date.now());
       for (const tab of this.tabs.keys()) this.tellClock(tab);
+      this.clockRounds += 1;
     } catch {
-      // The list stream says that the link is lost; it calls again once it is back.
-      return;
+      // The list stream says whether the link is lost; a monitor that was busy is asked again.
+      this.clockRounds = CLOCK_FIRST_ROUNDS;
     }
     if (this.list === undefined) return;
-    this.clockRounds += 1;
-    const waitMs = this.clockRounds < CLOCK_FIRST_ROUNDS ? CLOCK_FIRST_MS : CLOCK_THEN_MS;
-    this.clockTimer = setTimeout(() => void this.compareClocks(), waitMs);
+    this.compareClocksIn(this.clockRounds < CLOCK_FIRST_ROUNDS ? CLOCK_FIRST_MS : CLOCK_THEN_MS);
   }
 
   private tellClock(tab: Tab): void {

@@ -5,6 +5,8 @@ import type { Port, ToTab, Want } from "./protocol";
 const BUNDLE_MS = 80;
 /** A bundle is sent early when it holds so many events. */
 const BUNDLE_EVENTS = 500;
+/** Events that go at once, with all that waits before them. */
+const URGENT = new Set<WatchEvent["case"]>(["snapshot", "commandRecord", "statusUpdate"]);
 
 /** One tab: what it wants, and what waits for it. Holds one picture at most, the newest. */
 export class Tab {
@@ -39,8 +41,7 @@ export class Tab {
   /** Queue an event for the next bundle. */
   pushEvent(sessionId: string, event: WatchEvent): void {
     this.events.push(event);
-    const urgent = event.case === "commandRecord" || event.case === "statusUpdate";
-    if (urgent || this.events.length >= BUNDLE_EVENTS) this.flush(sessionId);
+    if (URGENT.has(event.case) || this.events.length >= BUNDLE_EVENTS) this.flush(sessionId);
     else this.bundle ??= setTimeout(() => this.flush(sessionId), BUNDLE_MS);
   }
 

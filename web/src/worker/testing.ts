@@ -62,11 +62,13 @@ export class FakeGateway {
   /** Fails so many calls of SendCommand before one is answered. */
   failCommands = 0;
   refusal: ConnectError | undefined;
+  /** Fails so many calls of ListSessions before one is answered. */
+  failLists = 0;
 
   client(): DashboardClient {
     const transport = createRouterTransport(({ service }) => {
       service(DashboardService, {
-        listSessions: () => ({ timestampMs: BigInt(Date.now()) }),
+        listSessions: () => this.answerList(),
         watchSessions: (_request, context) => this.list.read(context.signal),
         watchSession: (request, context) => this.watch(request, context.signal),
         sendCommand: ({ command }) => this.take(command?.commandId ?? ""),
@@ -81,6 +83,11 @@ export class FakeGateway {
     const channel = new Channel<Event>();
     this.opened.push({ request, channel });
     return channel.read(signal);
+  }
+
+  private answerList() {
+    if (this.failLists-- > 0) throw new ConnectError("busy", Code.Unavailable);
+    return { timestampMs: BigInt(Date.now()) };
   }
 
   private take(commandId: string) {
