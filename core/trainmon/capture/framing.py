@@ -16,7 +16,7 @@ import numpy as np
 from trainmon.capture.arrays import Array
 from trainmon.capture.device_batch import DeviceBatch
 from trainmon.capture.frame_plan import FramePlan, goes_whole
-from trainmon.capture.sources import ArraySource, Problem, Reading, lengths, read
+from trainmon.capture.sources import ArraySource, Problem, Reading, at_once, lengths, read
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
 
 if TYPE_CHECKING:
@@ -128,7 +128,10 @@ class FrameWriter:
             return False
         given = lengths(batch, self._problem)
         total = next(iter(given.values()), 0)
-        chosen = self._choose(total, request.max_samples - frame.count) if rows is None else rows
+        if rows is None and total:
+            most = min(request.max_samples - frame.count, at_once(batch, request.max_samples))
+            rows = self._choose(total, most)
+        chosen = self._choose(0, 0) if rows is None else rows
         reading = read(batch, given, chosen, request, self._problem) if total else Reading()
         if not reading:
             # Of useless samples the next are looked at when the next picture is due.

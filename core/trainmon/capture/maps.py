@@ -8,12 +8,12 @@ import numpy as np
 
 from trainmon.capture.arrays import Array
 
-__all__ = ["MapLayout", "find_maps", "map_stride"]
+__all__ = ["MapLayout", "find_maps", "map_stride", "samples_at_once"]
 
-#: Bytes of memory that reading the maps of 16 samples may touch: measured, a millisecond.
+#: Bytes of memory that reading the maps of one step may touch: measured, a millisecond.
 _MOST_TOUCHED_BYTES = 6 << 20
-#: Fewer pixels along the longer edge than these tell nothing.
-_LEAST_EDGE = 32
+#: Fewer pixels along the longer edge than these tell little: rather are fewer samples read.
+_LEAST_EDGE = 48
 _CACHE_LINE_BYTES = 64
 #: So many pixels along each edge of a map are looked at to tell classes from other numbers.
 _PROBED = 16
@@ -58,7 +58,7 @@ class MapLayout:
 def map_stride(layout: MapLayout, tile_size: int, itemsize: int, samples: int) -> int:
     """Return the least stride at which maps of a batch are read in about a millisecond.
 
-    Greater where a tile needs fewer pixels; never so great that fewer than 32 are left.
+    Greater where a tile needs fewer pixels; never so great that fewer than 48 are left.
     """
     longer = max(layout.height, layout.width)
     stride = 1 if longer <= tile_size else (longer - 1) // (tile_size - 1)
@@ -67,6 +67,21 @@ def map_stride(layout: MapLayout, tile_size: int, itemsize: int, samples: int) -
             break
         stride += 1
     return stride
+
+
+def samples_at_once(shape: tuple[int, ...], itemsize: int, most: int) -> int:
+    """Return how many samples of an output one step may read, if they are maps; at least 1.
+
+    Args:
+        shape: Of the batch's outputs.
+        itemsize: Bytes of one number.
+        most: How many are wanted.
+    """
+    if len(shape) != 4 or 0 in shape:
+        return most
+    layout = _readings(shape)[0]
+    least = layout.touched(max(1, max(layout.height, layout.width) // _LEAST_EDGE), itemsize)
+    return max(1, min(most, _MOST_TOUCHED_BYTES // max(1, least)))
 
 
 def find_maps(

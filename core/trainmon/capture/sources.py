@@ -20,7 +20,7 @@ from trainmon.capture.arrays import (
 )
 from trainmon.capture.boxes import read_boxes
 from trainmon.capture.images import image_layout, in_memory_order, stride_for
-from trainmon.capture.maps import MapLayout, find_maps, map_stride
+from trainmon.capture.maps import MapLayout, find_maps, map_stride, samples_at_once
 from trainmon.capture.ragged import RaggedImages, RaggedSource, read_ragged
 from trainmon.capture.sparse import SparseArray, SparseList
 from trainmon.capture.words import TEXT_ROLES, read_texts, read_token_losses, read_tokens
@@ -28,7 +28,7 @@ from trainmon.capture.words import TEXT_ROLES, read_texts, read_token_losses, re
 if TYPE_CHECKING:
     from trainmon.events import BatchEvent, FrameRequest
 
-__all__ = ["ArraySource", "Reading", "Source", "lengths", "read"]
+__all__ = ["ArraySource", "Reading", "Source", "at_once", "lengths", "read"]
 
 #: Bytes of pixels a frame may hold: 16 RGB float32 tiles of 256 px. More would be copied for longer
 #: than a step may wait.
@@ -147,6 +147,15 @@ def lengths(batch: BatchEvent, problem: Problem) -> dict[str, int]:
     return given
 
 
+def at_once(batch: BatchEvent, most: int) -> int:
+    """Return how many samples of a batch one step may read; the others come from later steps."""
+    outputs = batch.outputs
+    shape, nbytes = getattr(outputs, "shape", ()), getattr(outputs, "itemsize", 4)
+    if len(shape) != 4 or not isinstance(nbytes, int) or isinstance(outputs, SparseArray):
+        return most
+    return samples_at_once(tuple(shape), nbytes, most)
+
+
 def read(
     batch: BatchEvent,
     given: Mapping[str, int],
@@ -237,7 +246,10 @@ class _Reader:
                 self.reading.maps[role] = layout.axis
 
     def _map(self, source: ArraySource, layout: MapLayout) -> ArraySource:
-        itemsize, samples = source.array.dtype.itemsize, self._request.max_samples
+        # Reckoned from what never changes: maps of several steps have to fit into one frame.
+        outputs, most = self._numbers.get("outputs", source).array, self._request.max_samples
+        samples = samples_at_once(outputs.shape, outputs.dtype.itemsize, most)
+        itemsize = source.array.dtype.itemsize
         stride = map_stride(layout, self._request.tile_size, itemsize, samples)
         return ArraySource(
             source.array,
