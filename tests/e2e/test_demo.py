@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -70,8 +71,12 @@ def test_stop_ends_the_training_and_the_page_stays(processes: Stack) -> None:
 
 
 def _training_of(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children()
-    return [each for each in children if "trainmon.demo" in " ".join(each.cmdline())]
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # it ended, or is about to be waited for
+            if "trainmon.demo" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_a_taken_port_is_told(processes: Stack) -> None:

@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
-    print(f"validation accuracy: {accuracy:.1%}")  # noqa: T201
+    if accuracy is not None:
+        print(f"validation accuracy: {accuracy:.1%}")  # noqa: T201
     return 0
 
 

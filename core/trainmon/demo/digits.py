@@ -111,8 +111,8 @@ def _open(options: Options, data: Data, *, shown: bool) -> AbstractContextManage
     )
 
 
-def train(options: Options, *, shown: bool = True, log: Path | None = None) -> float:
-    """Train, and return the last validation accuracy, 0 to 1.
+def train(options: Options, *, shown: bool = True, log: Path | None = None) -> float | None:
+    """Train, and return the last validation accuracy, 0 to 1; None: no epoch was finished.
 
     Args:
         options: How.
@@ -123,7 +123,7 @@ def train(options: Options, *, shown: bool = True, log: Path | None = None) -> f
     data = load_digits(random, options.noise)
     network = Perceptron((64, options.hidden, 10), random)
     optimizer = Momentum(network.parameters, options.learning_rate, options.momentum)
-    accuracy = 0.0
+    accuracy: float | None = None
     opened: AbstractContextManager[Any] = nullcontext() if log is None else log.open("w")
     with opened as file, _open(options, data, shown=shown) as session:
         beat = _Beat(options.rate)
