@@ -15,16 +15,12 @@ CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
 SAMPLES = True
 
 
-def train(plan: Plan, log: Log) -> Callable[[], object]:
-    """Train as planned."""
-    import numpy as np
+def make_model() -> Any:
+    """Make a model that returns its loss, as transformers' models do."""
     import torch
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
-    torch.set_num_threads(1)
 
     class Model(torch.nn.Module):
-        """Softmax regression that returns its loss, as transformers' models do."""
+        """Softmax regression."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -36,8 +32,15 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
             self.loss = float(loss)
             return {"loss": loss, "logits": logits}
 
+    return Model()
+
+
+def make_account(plan: Plan, log: Log) -> Any:
+    """Make the callback that writes down what the Trainer itself says."""
+    from transformers import TrainerCallback
+
     class Account(TrainerCallback):
-        """The user's side: what the Trainer itself says."""
+        """The user's side."""
 
         def __init__(self) -> None:
             self.rate = 0.0
@@ -52,6 +55,16 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
         def on_evaluate(self, *_: Any, **__: Any) -> None:
             log.evaluated()
 
+    return Account()
+
+
+def train(plan: Plan, log: Log) -> Callable[[], object]:
+    """Train as planned."""
+    import numpy as np
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     data = [
         {
@@ -75,13 +88,13 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
         max_grad_norm=0.0,
         save_total_limit=2,
     )
-    callbacks: list[Any] = [Account()]
+    callbacks: list[Any] = [make_account(plan, log)]
     if plan.way == LINE:
         from trainmon_hf_trainer import TrainmonCallback
 
         callbacks.append(TrainmonCallback(**plan.session))
     trainer = Trainer(
-        Model(), arguments, train_dataset=data, eval_dataset=data[:8], callbacks=callbacks
+        make_model(), arguments, train_dataset=data, eval_dataset=data[:8], callbacks=callbacks
     )
     for _ in range(plan.fits):
         trainer.train()
