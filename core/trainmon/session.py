@@ -14,13 +14,12 @@ from trainmon.capture.details import details, merge
 from trainmon.capture.door import FailureLog, counts_of, guarded
 from trainmon.capture.goodbye import say_goodbye
 from trainmon.capture.lifecycle import ENDS, STATES, ending_of, forget, watch
+from trainmon.capture.ranks.peers import Peers
 from trainmon.capture.relay_process import RelayProcess
 from trainmon.capture.steps import StepRecorder
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
 from trainmon.errors import ConfigurationError, StopTraining
 from trainmon.events import (
-    ControlCommand,
-    ControlOutcome,
     ControlSpec,
     ControlType,
     EpochEvent,
@@ -84,13 +83,15 @@ class Session:
         self._controls = ControlPoint(
             self._channel,
             self._relay,
-            self._apply,
+            lambda command: manager.apply_control(adapter, self, command),
             self._event,
             lambda: self._steps.global_step,
             lambda: self._status,
             self.failed,
             settings.pause_orphan_timeout_s,
         )
+        self._controls.check = lambda command: bare.objection(self.control_context, command)
+        self._controls.peers = Peers(self._controls, info.world_size)
 
     # What adapters and people read.
 
@@ -313,6 +314,12 @@ class Session:
             if self._status == "EVALUATING":
                 self.status(before)
 
+    @guarded
+    def join_ranks(self) -> None:
+        """Join the other ranks now; else the first control point does it."""
+        if self._controls.peers is not None:
+            self._controls.peers.join()
+
     # What becomes known, and knobs.
 
     @guarded
@@ -411,7 +418,7 @@ class Session:
 
     @guarded
     def _say_goodbye(self, status: str, message: str) -> None:
-        self._controls.leave_pause()
+        self._controls.leave(self._settings.exit_timeout_s / 2)
         if status not in ENDS:
             self.failed("close", ConfigurationError("status", status, f"one of {', '.join(ENDS)}"))
             status = "COMPLETED"
@@ -442,8 +449,7 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        status, message = ending_of(error)
-        self.close(status, message)
+        self.close(*ending_of(error))
         # Another session's stop goes on to that session's `with`.
         return isinstance(error, StopTraining) and self._controls.asked(error)
 
@@ -464,10 +470,8 @@ class Session:
         watch(self)
 
     def _hello(self) -> dict[str, Any]:
-        info = {name: getattr(self.info, name) for name in SessionInfo.__dataclass_fields__}
-        info["hyperparameters"] = dict(self.info.hyperparameters)
         return {
-            "info": info,
+            "info": {**vars(self.info), "hyperparameters": dict(self.info.hyperparameters)},
             "details": dict(self._details),  # it may grow while this is written in another thread
             "status": self._status,
             "message": self._message,
@@ -494,6 +498,3 @@ class Session:
         controls = self._manager.declare_controls(self.adapter, self, context)
         if controls:
             self.describe(controls=controls)
-
-    def _apply(self, command: ControlCommand) -> ControlOutcome | None:
-        return self._manager.apply_control(self.adapter, self, command)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainmon.capture import bare
+from trainmon.capture.ranks.group import agreed_run_key, rank_and_world
 from trainmon.capture.registration import check_normalization, describe_run
 from trainmon.config import Settings
 from trainmon.errors import ConfigurationError
@@ -43,8 +44,8 @@ def start_session(
     framework_version: str = "",
     run_key: str | None = None,
     adapter: str = bare.NAME,
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = None,
+    world_size: int | None = None,
     settings: Settings | None = None,
 ) -> Session:
     """Start showing a run.
@@ -60,10 +61,12 @@ def start_session(
             channel, of pixels from 0 to 1; it is undone for showing.
         framework: For people; unset: guessed from what is loaded.
         framework_version: For people.
-        run_key: Processes that give the same one share the session; unset: TRAINMON_RUN_KEY.
+        run_key: Processes that give the same one share the session; unset: TRAINMON_RUN_KEY, else
+            one that the ranks of a torch.distributed process group agree on.
         adapter: The plugin that feeds the session.
-        rank: Of this process, from 0.
-        world_size: Ranks of the run.
+        rank: Of this process, from 0; unset: that of the process group, else RANK, if WORLD_SIZE is
+            set too.
+        world_size: Ranks of the run; unset: likewise, else WORLD_SIZE.
         settings: Validated settings; unset: from the environment.
 
     Returns:
@@ -74,6 +77,7 @@ def start_session(
     """
     if settings is None:
         settings = Settings.from_environment(monitor=monitor)
+    known_rank, known_world = rank_and_world()
     info = describe_run(
         name=name or settings.session_name,
         class_names=class_names,
@@ -82,9 +86,9 @@ def start_session(
         hyperparameters=hyperparameters,
         framework=framework,
         framework_version=framework_version,
-        run_key=run_key or settings.run_key,
-        rank=rank,
-        world_size=world_size,
+        run_key=run_key or settings.run_key or agreed_run_key(),
+        rank=known_rank if rank is None and world_size is None else rank or 0,
+        world_size=known_world if rank is None and world_size is None else world_size or 1,
     )
     scale = check_normalization(normalization)
     session = Session(info, settings, scale, adapter, _manager_with(adapter))

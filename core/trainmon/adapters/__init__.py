@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainmon.adapters.ranks import join_ranks, rank_and_world, shared_run_key
     from trainmon.adapters.runs import harmless, open_run, say, wanted
     from trainmon.capture.learning_rate import (
         LearningRates,
@@ -29,9 +30,12 @@ __all__ = [
     "adjust_learning_rate",
     "ending_of",
     "harmless",
+    "join_ranks",
     "learning_rate_control",
     "open_run",
+    "rank_and_world",
     "say",
+    "shared_run_key",
     "wanted",
     "wanted_scale",
 ]
@@ -44,9 +48,12 @@ _HOMES = {
     "adjust_learning_rate": "trainmon.capture.learning_rate",
     "ending_of": "trainmon.capture.lifecycle",
     "harmless": "trainmon.adapters.runs",
+    "join_ranks": "trainmon.adapters.ranks",
     "learning_rate_control": "trainmon.capture.learning_rate",
     "open_run": "trainmon.adapters.runs",
+    "rank_and_world": "trainmon.adapters.ranks",
     "say": "trainmon.adapters.runs",
+    "shared_run_key": "trainmon.adapters.ranks",
     "wanted": "trainmon.adapters.runs",
     "wanted_scale": "trainmon.capture.learning_rate",
 }

@@ -77,8 +77,8 @@ def open_run(  # noqa: D417 - the others are as of start_session
     batches_per_epoch: int | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     normalization: Mapping[str, Sequence[float]] | None = None,
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = None,
+    world_size: int | None = None,
     run_key: str | None = None,
     settings: Settings | None = None,
 ) -> Session | None:
@@ -96,7 +96,7 @@ def open_run(  # noqa: D417 - the others are as of start_session
         total_epochs: Epochs that this fit will train; those trained by earlier fits are added.
         run_key: The first owner's key; the next owners of this process get it with ``-2``, ``-3``…
             appended, on every rank the same if every rank fits them in the same order. Unset:
-            TRAINMON_RUN_KEY, else a key of its own for each owner.
+            TRAINMON_RUN_KEY, else one that all ranks of a process group agree on, for each owner.
 
     The other arguments are as of :func:`trainmon.start_session`.
 
@@ -145,7 +145,7 @@ def _open(
     session = start_session(
         **said,
         total_epochs=_epochs_in_all(total_epochs, before),
-        run_key=before.info.run_key if before else _new_key(run_key or settings.run_key),
+        run_key=before.info.run_key if before else _key(run_key or settings.run_key),
         settings=settings,
     )
     _remember(owner, session, before)
@@ -175,6 +175,12 @@ def _name(before: Session | None, settings: Settings) -> str:
 
 def _epochs_in_all(this_fit: int | None, before: Session | None) -> int | None:
     return this_fit if this_fit is None or before is None else before.epoch + this_fit
+
+
+def _key(given: str) -> str:
+    from trainmon.capture.ranks.group import agreed_run_key
+
+    return _new_key(given or agreed_run_key())
 
 
 def _new_key(base: str) -> str:

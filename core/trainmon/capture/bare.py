@@ -10,6 +10,7 @@ from trainmon.capture.learning_rate import (
     LearningRates,
     adjust_learning_rate,
     learning_rate_control,
+    learning_rate_objection,
 )
 from trainmon.events import (
     BatchEvent,
@@ -24,7 +25,7 @@ from trainmon.plugin import hookimpl
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["NAME", "BareLoop", "LoopContext", "rate_told", "scalars_told"]
+__all__ = ["NAME", "BareLoop", "LoopContext", "objection", "rate_told", "scalars_told"]
 
 NAME = "bare"
 
@@ -81,6 +82,14 @@ class BareLoop:
                 f"session.add_control({command.kind.value!r}, ...)",
             )
         return None
+
+
+def objection(context: Any, command: ControlCommand) -> str:
+    """Return what a loop of one's own has against a command, which is not carried out."""
+    adjusts = command.kind is ControlKind.ADJUST_LEARNING_RATE
+    if adjusts and isinstance(context, LoopContext):
+        return learning_rate_objection(_rates(context), command)
+    return ""
 
 
 def rate_told(session: Session, given: Any) -> Any:

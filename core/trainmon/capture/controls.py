@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,6 +27,7 @@ from trainmon.events import (
 )
 
 if TYPE_CHECKING:
+    from trainmon.capture.ranks.peers import Peers
     from trainmon.capture.relay_process import RelayProcess
 
 __all__ = ["ControlPoint", "Knob", "command_from", "spec_fields"]
@@ -100,7 +102,13 @@ class ControlPoint:
         self._seen = 0
         self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._unread: list[tuple[int, dict[str, Any], Callable[[], float | None]]] = []
+        self._asked: set[str] = set()
+        self._own_resume = ""
         self.knobs: dict[str, Knob] = {}
+        self.peers: Peers | None = None
+        """The other ranks of the run; a command then takes effect on all at the same step."""
+        self.check: Callable[[ControlCommand], str] = lambda _: ""
+        """Returns what the session's adapter has against a command, without carrying it out."""
         self._state_before = "RUNNING"
         self.paused_by = ""
         self.stop: ControlCommand | None = None
@@ -120,6 +128,8 @@ class ControlPoint:
             self._read_back()
         if self._words[Word.COMMANDS] != self._seen:
             self._take()
+        if self.peers is not None:
+            self.peers.visit(self._next_step())
         if self._words[Word.PAUSED]:
             self._wait()
         if self.stop is not None:
@@ -132,25 +142,77 @@ class ControlPoint:
 
     def close(self) -> None:
         """Keep nothing of the user's."""
+        self.peers = None
         self.knobs.clear()
         self._unread.clear()
 
-    def leave_pause(self) -> None:
-        """Note that a pause was left by force: Ctrl-C, or the end of the session."""
+    def leave(self, timeout_s: float) -> None:
+        """Leave a pause by force, and the other ranks: the session ends. Waits at most so long."""
         self._words[Word.PAUSED] = 0
+        if self.peers is not None:
+            self.peers.close(timeout_s)
+
+    # What the ranks' council has done by this one.
+
+    def objection(self, command: ControlCommand) -> str:
+        """Return why the command cannot be carried out here; empty where it can."""
+        if command.kind is ControlKind.PAUSE:
+            return "the training is stopping" if self.stop is not None else ""
+        if command.kind is ControlKind.RESUME:
+            return "" if self.paused else "the training is not paused"
+        knob = self.knobs.get(command.name or command.kind.value)
+        return self.check(command) if knob is None else _objection(knob, command.value)
+
+    def expired(self, command: ControlCommand) -> bool:
+        """Return whether a command's time to live has passed; then it is told."""
+        if command.expires_at_s is None or time.monotonic() <= command.expires_at_s:
+            return False
+        self._finish(command, "EXPIRED", ControlOutcome(False, "its time to live had passed"))
+        return True
+
+    def carry_out(self, command: ControlCommand) -> None:
+        """Do what all ranks do now; only the rank that was asked reports it."""
+        known = self._results.get(command.command_id)
+        if known is None:
+            self._do(command)
+        elif command.command_id in self._asked:  # it came to two ranks, one after the other
+            self._asked.discard(command.command_id)
+            self._report(Kind.RESULT, known)
+
+    def refuse(self, command: ControlCommand, reason: str) -> None:
+        """Tell that a command will not be carried out."""
+        if command.command_id == self._own_resume:
+            self.end_pause(reason)
+        else:
+            self._finish(command, "REJECTED", ControlOutcome(False, reason))
+
+    def end_pause(self, reason: str) -> None:
+        """End a pause that nobody asked to end, and tell why."""
+        if self._words[Word.PAUSED]:
+            log.warning("trainmon: the pause ended by itself: %s", reason)
+            self._words[Word.PAUSED] = 0
+            self._status(self._state_before, f"the pause ended by itself: {reason}")
+
+    # A pause.
 
     def _wait(self) -> None:
         try:
             while self._words[Word.PAUSED] and self.stop is None:
-                self._relay.wait(_WAIT_S)
+                self._rest()
                 self._relay.check(time.monotonic_ns())
                 if self._words[Word.COMMANDS] != self._seen:
                     self._take()
+                if self.peers is not None:
+                    self.peers.visit(self._next_step())
                 self._leave_if_orphaned()
         finally:
             if self._words[Word.PAUSED]:
                 self._words[Word.PAUSED] = 0
                 self._status("STOPPING" if self.stop else self._state_before)
+
+    def _rest(self) -> None:
+        among_ranks = self.peers is not None and self.peers.rest()
+        self._relay.wait(0.0 if among_ranks else _WAIT_S)
 
     def _away_s(self) -> float:
         """Return how long nobody has been able to end the pause from afar."""
@@ -161,14 +223,18 @@ class ControlPoint:
 
     def _leave_if_orphaned(self) -> None:
         lost_s = self._away_s()
-        if lost_s > self._orphan_timeout_s:
-            message = (
-                f"the pause ended by itself: the monitor has been away for {lost_s:.0f} s "
-                f"(TRAINMON_PAUSE_ORPHAN_TIMEOUT is {self._orphan_timeout_s:g})"
-            )
-            log.warning("trainmon: %s", message)
-            self._words[Word.PAUSED] = 0
-            self._status(self._state_before, message)
+        if not self._words[Word.PAUSED] or lost_s <= self._orphan_timeout_s:
+            return
+        reason = (
+            f"the monitor has been away for {lost_s:.0f} s "
+            f"(TRAINMON_PAUSE_ORPHAN_TIMEOUT is {self._orphan_timeout_s:g})"
+        )
+        if self.peers is None or not self.peers.joined:
+            self.end_pause(reason)
+        elif not self._own_resume:  # the others wait at this step, too
+            log.warning("trainmon: the pause is to end on all ranks: %s", reason)
+            self._own_resume = uuid.uuid4().hex
+            self.peers.ask(ControlCommand(self._own_resume, ControlKind.RESUME, "trainmon"))
 
     def _take(self) -> None:
         """Carry out every command that lies there; one that cannot be read harms no other."""
@@ -198,9 +264,15 @@ class ControlPoint:
         if known is not None:  # sent again after a link or a relay was lost: never done twice
             self._report(Kind.RESULT, known)
             return
-        if command.expires_at_s is not None and time.monotonic() > command.expires_at_s:
-            self._finish(command, "EXPIRED", ControlOutcome(False, "its time to live had passed"))
+        if command.command_id in self._asked or self.expired(command):
             return
+        self._asked.add(command.command_id)
+        if self.peers is not None and self.peers.needed():
+            self.peers.ask(command)
+        else:
+            self._do(command)
+
+    def _do(self, command: ControlCommand) -> None:
         try:
             outcome = self._carry_out(command)
         except StopTraining:  # an adapter's way to end its framework's loop
@@ -233,6 +305,7 @@ class ControlPoint:
     def _pause(self, command: ControlCommand) -> ControlOutcome:
         if self.stop is not None:
             return ControlOutcome(False, "the training is stopping")
+        self._own_resume = ""
         if self._words[Word.PAUSED]:
             return ControlOutcome(True, f"already paused by {self.paused_by or 'a viewer'}")
         self.paused_by = command.issued_by
@@ -259,15 +332,21 @@ class ControlPoint:
             "message": str(outcome.message),
             "time_ms": time.time() * 1e3,
         }
+        asked = command.command_id in self._asked or self.peers is None
+        self._asked.discard(command.command_id)
         self._remember(result)
-        if outcome.applied and outcome.read_back is not None:
+        if asked:
+            self._report(Kind.RESULT, result)
+        elif not outcome.applied:
+            error = RuntimeError(f"other ranks may have done it, this one not: {outcome.message}")
+            self._failed(f"{command.kind.value}, as all ranks agreed", error)
+        if asked and outcome.applied and outcome.read_back is not None:
             self._unread.append((self._next_step(), result, outcome.read_back))
 
     def _remember(self, result: dict[str, Any]) -> None:
         self._results[result["command_id"]] = result
         while len(self._results) > _REMEMBERED:
             self._results.popitem(last=False)
-        self._report(Kind.RESULT, result)
 
     def _read_back(self) -> None:
         """Report the values in force now that a step was made with them."""
@@ -282,7 +361,9 @@ class ControlPoint:
             except Exception as error:  # noqa: BLE001 - a stranger's control; told, the others go on
                 self._failed("control_point, reading back", error)
                 continue
-            self._remember({**result, "effective_value": value, "time_ms": time.time() * 1e3})
+            effective = {**result, "effective_value": value, "time_ms": time.time() * 1e3}
+            self._remember(effective)
+            self._report(Kind.RESULT, effective)
 
     def _status(self, status: str, message: str = "") -> None:
         fields = {
@@ -304,18 +385,23 @@ def _number(value: Any) -> float | None:
 def _turn(knob: Knob, value: float | None) -> ControlOutcome:
     """Set a declared control, checked against what it declared."""
     spec = knob.spec
-    if spec.unavailable_reason:
-        return ControlOutcome(False, spec.unavailable_reason)
-    if spec.type is ControlType.TRIGGER:
+    objection = _objection(knob, value)
+    if objection:
+        return ControlOutcome(False, objection)
+    if value is None or spec.type is ControlType.TRIGGER:
         knob.set(0.0)
         return ControlOutcome(applied=True)
-    problem = _problem(spec, value)
-    if problem or value is None:
-        return ControlOutcome(False, problem or f"{spec.name} needs a value")
     previous = knob.value()
     knob.set(value)
     knob.spec = replace(spec, current_value=value)
     return ControlOutcome(True, "", previous, value, knob.value if knob.get else None)
+
+
+def _objection(knob: Knob, value: float | None) -> str:
+    spec = knob.spec
+    if spec.unavailable_reason or spec.type is ControlType.TRIGGER:
+        return spec.unavailable_reason
+    return _problem(spec, value)
 
 
 def _problem(spec: ControlSpec, value: float | None) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "Scale",
     "adjust_learning_rate",
     "learning_rate_control",
+    "learning_rate_objection",
     "wanted_scale",
 ]
 
@@ -93,13 +94,20 @@ class LearningRates:
         Raises:
             RefusedError: There is nothing to scale, or a schedule is at work that was not given.
         """
-        optimizers = self._chosen(optimizer_index)
+        self.check(optimizer_index, group)
+        for optimizer in self._chosen(optimizer_index):
+            self._scale_optimizer(optimizer, scale, group)
+
+    def check(self, optimizer_index: int | None, group: int | None) -> None:
+        """Change nothing, but see whether :meth:`scale` would refuse.
+
+        Raises:
+            RefusedError: It would.
+        """
         if self.base(optimizer_index, group) is None:
             raise RefusedError("no such optimizer or parameter group is known at the control point")
-        for optimizer in optimizers:
+        for optimizer in self._chosen(optimizer_index):
             self._check_schedule_known(optimizer)
-        for optimizer in optimizers:
-            self._scale_optimizer(optimizer, scale, group)
 
     def _first(
         self, keys: Sequence[str], optimizer_index: int | None, group: int | None
@@ -210,19 +218,30 @@ def adjust_learning_rate(rates: LearningRates, command: ControlCommand) -> Contr
     """Carry out ADJUST_LEARNING_RATE; a change that cannot hold is refused with its reason."""
     where = (command.optimizer_index, command.group)
     base = rates.base(*where)
-    if base is None:
-        reason = "no optimizer is known here: pass it, session.control_point(optimizer)"
-        return ControlOutcome(applied=False, message=reason)
-    try:
-        rates.scale(wanted_scale(command, base), *where)
-    except RefusedError as refusal:
-        return ControlOutcome(applied=False, message=str(refusal), previous_value=base)
+    objection = learning_rate_objection(rates, command)
+    if base is None or objection:
+        return ControlOutcome(applied=False, message=objection, previous_value=base)
+    rates.scale(wanted_scale(command, base), *where)
     return ControlOutcome(
         applied=True,
         previous_value=base,
         applied_value=rates.base(*where),
         read_back=lambda: rates.effective(*where),
     )
+
+
+def learning_rate_objection(rates: LearningRates, command: ControlCommand) -> str:
+    """Return why ADJUST_LEARNING_RATE would be refused; empty where it can be carried out."""
+    where = (command.optimizer_index, command.group)
+    base = rates.base(*where)
+    if base is None:
+        return "no optimizer is known here: pass it, session.control_point(optimizer)"
+    try:
+        wanted_scale(command, base)
+        rates.check(*where)
+    except RefusedError as refusal:
+        return str(refusal)
+    return ""
 
 
 def wanted_scale(command: ControlCommand, base: float) -> Scale:

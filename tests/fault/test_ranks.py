@@ -1,0 +1,212 @@
+"""Several ranks in real processes over gloo: one step for all, and nobody waits for the dead."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from stack import Stack, eventually, kill, lines
+from trainmon.cli.children import Child
+from trainmon.v1.control_pb2 import AdjustLearningRate, CommandState, Pause, Resume, Stop
+from viewer import Viewer, viewer
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+SCRIPT = str(Path(__file__).parent / "ranks_training.py")
+LONG = ("--steps", "100000")
+
+
+class Ranks:
+    """Two ranks of a training, and a monitor that shows them."""
+
+    def __init__(self, processes: Stack, folder: Path) -> None:
+        self.folder = folder
+        self.processes = processes
+        self.ranks: list[Child] = []
+
+    def start(self, monitor: str, *options: str) -> None:
+        """Start both, each by itself."""
+        for rank in ("0", "1"):
+            command = [sys.executable, SCRIPT, str(self.folder), *options]
+            told = {"RANK": rank, "WORLD_SIZE": "2", "TRAINMON_MONITOR": monitor}
+            child = self.processes.start(f"rank{rank}", command, **told)
+            child.pass_on(sys.stderr)
+            self.ranks.append(child)
+
+    def launch(self, monitor: str, *options: str) -> Child:
+        """Start both as torchrun does."""
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        command = [sys.executable, *launcher, SCRIPT, str(self.folder), *options]
+        told = {"TRAINMON_MONITOR": monitor, "TRAINMON_RUN_KEY": "one"}
+        child = self.processes.start("torchrun", command, **told)
+        child.pass_on(sys.stderr)
+        return child
+
+    def log(self, rank: int) -> Path:
+        """Where a rank writes its steps."""
+        return self.folder / f"log-{rank}"
+
+    def rates(self, rank: int) -> list[float]:
+        """Return the learning rate of every step."""
+        return [float.fromhex(line.split()[1]) for line in self.log(rank).read_text().splitlines()]
+
+    def at_step(self, step: int) -> None:
+        """Wait until both have trained so far."""
+        for rank in (0, 1):
+            eventually(lambda rank=rank: lines(self.log(rank)), f"step {step}", 60, step.__le__)
+
+
+@pytest.fixture
+def ranks(processes: Stack, tmp_path: Path) -> Ranks:
+    """Two ranks, not yet started."""
+    return Ranks(processes, tmp_path)
+
+
+def joined(watching: Viewer) -> str:
+    """Return the session that both ranks have joined."""
+    return watching.session(lambda summary: len(summary.ranks) == 2, 60).session_id
+
+
+def stop(watching: Viewer, session: str) -> None:
+    """Stop the run and wait until it has."""
+    watching.send(session, stop=Stop())
+    watching.in_state("STOPPED")
+
+
+def changed_at(rates: list[float]) -> dict[int, float]:
+    """Return the steps at which the rate changed, and to what."""
+    pairs = pairwise(rates)
+    return {step: new for step, (old, new) in enumerate(pairs, start=1) if new != old}
+
+
+@pytest.mark.parametrize("early", [(), ("--early",)], ids=["group first", "session first"])
+def test_ten_commands_at_random_moments(ranks: Ranks, early: tuple[str, ...]) -> None:
+    """Under torchrun, the rates in force are the same at every step on both, as was reported."""
+    _, address = ranks.processes.monitor()
+    launcher = ranks.launch(address, *LONG, *early)
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        sent = []
+        for number in range(10):
+            rate = AdjustLearningRate(learning_rate=1e-3 + number * 1e-5)
+            sent.append(watching.send(session, adjust_learning_rate=rate).command.command_id)
+            ranks.at_step(lines(ranks.log(0)) + chance.randrange(20))
+        told = [watching.command(session, each, "APPLIED").result for each in sent]
+        ranks.at_step(lines(ranks.log(0)) + 5)
+        stop(watching, session)
+    assert launcher.wait(60) == 0
+    assert ranks.rates(0) == ranks.rates(1), f"seed {seed}"
+    changes = changed_at(ranks.rates(0))
+    last = {result.applied_at_step: result.applied_value for result in told}
+    assert changes == {step: value for step, value in last.items() if step in changes}
+    assert len(changes) >= 2
+
+
+def test_a_pause_outlives_the_groups_timeout(ranks: Ranks) -> None:
+    """Twelve seconds under a timeout of three: no collective is under way while they wait."""
+    _, address = ranks.processes.monitor()
+    ranks.start(address, *LONG)
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        watching.send(session, pause=Pause())
+        watching.in_state("PAUSED")
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() - since, "12 s of pause", until=lambda s: s > 12)
+        count = lines(ranks.log(0))
+        assert count == lines(ranks.log(1))
+        watching.send(session, resume=Resume())
+        ranks.at_step(count + 20)
+        stop(watching, session)
+    assert [each.wait(60) for each in ranks.ranks] == [0, 0]
+    assert ranks.rates(0) == ranks.rates(1)
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_rank_killed_in_a_pause(ranks: Ranks, dead: int) -> None:
+    """The page says that it died, and the other leaves the pause, also where the store died too."""
+    _, address = ranks.processes.monitor()
+    ranks.start(address, *LONG, "--apart")
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        watching.send(session, pause=Pause())
+        watching.session(lambda summary: _paused(summary) == 2)
+        count = lines(ranks.log(1 - dead))
+        kill(ranks.ranks[dead].pid)
+        eventually(lambda: lines(ranks.log(1 - dead)), "more steps", until=lambda n: n > count + 20)
+        shown = watching.session(
+            lambda summary: (
+                _state(summary, dead) == "DIED" and _state(summary, 1 - dead) == "RUNNING"
+            )
+        )
+        refused = watching.send(
+            session, adjust_learning_rate=AdjustLearningRate(learning_rate=1e-3)
+        )
+        record = watching.command(session, refused.command.command_id, "REJECTED")
+    assert shown.session_id == session
+    assert "may have died" in record.result.message
+
+
+def _state(summary: object, rank: int) -> str:
+    from trainmon.v1.dashboard_pb2 import SessionState
+
+    each = next(each for each in summary.ranks if each.rank == rank)  # type: ignore[attr-defined] # a message
+    return SessionState.Name(each.state).removeprefix("SESSION_STATE_")
+
+
+def _paused(summary: object) -> int:
+    return [_state(summary, rank) for rank in (0, 1)].count("PAUSED")
+
+
+def test_a_rank_that_dies_with_a_proposal_under_way(ranks: Ranks) -> None:
+    """A rank that stands still cannot vote; once it is killed the command ends, and none waits."""
+    _, address = ranks.processes.monitor()
+    ranks.start(address, *LONG, "--apart")
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        os.kill(ranks.ranks[1].pid, signal.SIGSTOP)
+        sent = watching.send(session, adjust_learning_rate=AdjustLearningRate(learning_rate=2e-3))
+        count = lines(ranks.log(0))
+        eventually(lambda: lines(ranks.log(0)), "more steps", until=lambda n: n > count + 10)
+        kill(ranks.ranks[1].pid)
+        record = watching.command(session, sent.command.command_id, "REJECTED", "APPLIED")
+        assert record.state == CommandState.COMMAND_STATE_REJECTED
+        assert "rank 1 has shown no sign of life" in record.result.message
+        count = lines(ranks.log(0))
+        eventually(lambda: lines(ranks.log(0)), "more steps", until=lambda n: n > count + 50)
+    assert set(changed_at(ranks.rates(0))) == set()
+
+
+def test_losses_are_the_same_to_the_last_bit(
+    ranks: Ranks, tmp_path_factory: pytest.TempPathFactory, start: Callable[..., bytes]
+) -> None:
+    """With the ranks joined, and without trainmon."""
+    _, address = ranks.processes.monitor()
+    assert start(ranks, address) == start(
+        Ranks(ranks.processes, tmp_path_factory.mktemp("alone")), address, "--alone"
+    )
+
+
+@pytest.fixture
+def start() -> Callable[..., bytes]:
+    """Train 200 steps and return both logs."""
+
+    def train(ranks: Ranks, address: str, *options: str) -> bytes:
+        ranks.start(address, "--steps", "200", "--pace", "0.001", *options)
+        assert [each.wait(60) for each in ranks.ranks] == [0, 0]
+        return ranks.log(0).read_bytes() + ranks.log(1).read_bytes()
+
+    return train
