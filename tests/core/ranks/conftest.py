@@ -5,43 +5,16 @@ A test moves every part one step at a time, so any interleaving can be had, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
+from memory_store import MemoryStore
 from trainmon.capture.ranks.council import Council
 from trainmon.capture.ranks.courier import Courier, Timing
 from trainmon.events import ControlCommand, ControlKind
 
 TIMING = Timing(lead_s=0.2, hold_s=2, silent_s=5, lost_s=15, join_s=10)
-
-
-class MemoryStore:
-    """The keys of all ranks."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, str] = {}
-        self.broken = False
-
-    def has(self, keys: Sequence[str]) -> bool:
-        self._check()
-        return all(key in self.keys for key in keys)
-
-    def read(self, key: str) -> str:
-        self._check()
-        return self.keys[key]
-
-    def write(self, key: str, value: str) -> None:
-        self._check()
-        self.keys[key] = value
-
-    def claim(self, key: str, value: str) -> str:
-        self._check()
-        return self.keys.setdefault(key, value)
-
-    def _check(self) -> None:
-        if self.broken:
-            raise ConnectionError("the store is gone")
 
 
 class Rank:

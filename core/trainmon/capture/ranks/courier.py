@@ -218,9 +218,7 @@ class Courier:
 
     def _all_joined(self, entry: Entry) -> bool:
         """Return whether all ranks have; else the proposal waits, or is refused."""
-        if not self._complete:
-            self._complete = self._store.has([f"alive/{each}" for each in range(self.world_size)])
-        if self._complete:
+        if self._have_all_joined():
             return True
         if self.clock() - self._started_s < self.timing.join_s:
             self._outbox.append(entry)
@@ -234,6 +232,11 @@ class Courier:
         self.inbox.append((-1, refusal))
         self._arrived.set()
         return False
+
+    def _have_all_joined(self) -> bool:
+        if not self._complete:
+            self._complete = self._store.has([f"alive/{each}" for each in range(self.world_size)])
+        return self._complete
 
     # Votes on an own proposal.
 
@@ -290,5 +293,6 @@ class Courier:
         if self.rank == 0:
             deadline_s = self.clock() + self.timing.farewell_s
             others = [f"done/{each}" for each in range(1, self.world_size)]
-            while self._complete and not self._store.has(others) and self.clock() < deadline_s:
+            joined = self._have_all_joined()
+            while joined and not self._store.has(others) and self.clock() < deadline_s:
                 time.sleep(self.timing.busy_s)
