@@ -195,18 +195,20 @@ class StepTap:
             self._local.seen = before
 
     def _wrapped_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        guarded = self._backend.beside_compiled(self._guarded)
+
         @functools.wraps(original)
         def train_step(*arguments: Any, **named: Any) -> Any:
             seen = Seen(self._backend.place(arguments))
             if seen.place is None and not self.wanted():
                 seen.values["idle"] = True
-            turn, rate = self._guarded(lambda: self._before(arguments)) or (None, None)
+            turn, rate = guarded(lambda: self._before(arguments)) or (None, None)
             with self._seeing(seen):
                 result = original(*arguments, **named)
-            extras = self._guarded(lambda: self._extras(seen, arguments, named, turn, rate))
+            extras = guarded(lambda: self._extras(seen, arguments, named, turn, rate))
             return self._joined(result, extras) if extras else result
 
-        return train_step
+        return self._backend.around_compiled(train_step)
 
     def _guarded(self, make: Callable[[], Any]) -> Any:
         try:

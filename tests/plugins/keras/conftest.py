@@ -93,7 +93,7 @@ def told(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tol
     with stack(folder / "home") as processes:
         _, address = processes.monitor()
         environment = keras_environment(backend, address)
-        command = [sys.executable, str(HERE / "scripts.py"), str(folder)]
+        command = [sys.executable, str(HERE / "scripts"), str(folder)]
         child = processes.start(
             "scripts", command, **environment, TRAINMON_KEY_FRAME_INTERVAL="0.1"
         )

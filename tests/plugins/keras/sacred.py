@@ -1,7 +1,7 @@
 """A training that writes each loss and the final weights to the last bit, with trainmon or alone.
 
-``python sacred.py FOLDER [alone]``: twice the same network, the second compiled as a whole where
-the backend can.
+``python sacred.py FOLDER [alone]``: the same network, with TensorFlow twice, the second compiled by
+XLA.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from keras import layers
 
 BACKEND = keras.backend.backend()
 BATCHES, EPOCHS = 12, 3
+#: Whether the step is compiled as a whole; each operation alone takes JAX minutes.
+JITS = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
 
 
 class Log(keras.callbacks.Callback):
@@ -73,7 +75,7 @@ def main() -> None:
     x = random.random((BATCHES * 40 - 17, 16, 16, 3), np.float32)
     y = random.integers(0, 10, len(x))
     with (folder / "losses").open("w") as file:
-        for jit in (False, True) if BACKEND != "torch" else (False,):
+        for jit in JITS[BACKEND]:
             callbacks: list[Any] = [Log(file)]
             if not alone:
                 from trainmon_keras import TrainmonCallback

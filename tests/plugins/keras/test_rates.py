@@ -20,6 +20,7 @@ NAMES = (
     "LearningRateScheduler",
 )
 PATIENCE_S = 200
+pytestmark = pytest.mark.timeout(300)  # the first of a backend waits for all schedules
 FACTOR = 0.25
 
 

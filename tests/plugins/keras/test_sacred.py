@@ -20,6 +20,8 @@ NOWHERE = "127.0.0.1:9"
 PATIENCE_S = 120
 EPOCHS, BATCHES = 3, 12
 
+pytestmark = pytest.mark.timeout(300)  # three frameworks, and compilers, on busy machines
+
 
 def _start(processes: Stack, backend: str, monitor: str, folder: Path, *arguments: str) -> Child:
     folder.mkdir(exist_ok=True)
@@ -78,7 +80,7 @@ def _watching(address: str) -> Iterator[list[int]]:
 
 def test_the_log_is_whole(backend: str, alone: list[str]) -> None:
     """What the others are compared with has every batch of every model, and their weights."""
-    models = 1 if backend == "torch" else 2
+    models = 2 if backend == "tensorflow" else 1
     assert len([line for line in alone if line.startswith("0x")]) == models * EPOCHS * BATCHES
     assert len([line for line in alone if len(line) == 64]) == models
 

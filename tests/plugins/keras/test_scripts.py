@@ -6,6 +6,8 @@ import pytest
 
 from trainmon.v1.dashboard_pb2 import SessionState
 
+pytestmark = pytest.mark.timeout(300)  # the first of a backend waits for all scripts
+
 COMPLETED = SessionState.SESSION_STATE_COMPLETED
 
 #: Steps, epochs and what each picture has, by script.
@@ -21,10 +23,12 @@ RUNS = {
     "many_fits": (6, 3, "images predictions truth losses"),
     "custom_train_step": (7, 1, "images predictions truth losses"),
     "loss_of_its_own": (7, 1, "images predictions truth"),
-    "kinds_of_data": (16, 4, "images predictions truth losses"),
+    "kinds_of_data": (20, 5, "images predictions truth losses"),
     "class_weights": (7, 1, "images predictions truth losses"),
     "mixed_precision": (7, 1, "images predictions truth losses"),
     "just_in_time": (5, 1, "images predictions truth losses"),
+    "accumulated": (7, 1, "images predictions truth losses"),
+    "channels_first": (7, 1, "images predictions truth losses"),
     "eagerly": (7, 1, "images predictions truth losses"),
     "several_steps_at_once": (20, 2, "images predictions truth losses"),
     "early_stopping": (10, 2, "images predictions truth losses"),
@@ -69,7 +73,7 @@ def test_a_picture_has_all_its_parts(told, name):
 
 
 @pytest.mark.parametrize("name", ["column_of_classes", "custom_train_step", "loss_of_its_own",
-                                  "mixed_precision"])  # fmt: skip
+                                  "mixed_precision", "accumulated"])  # fmt: skip
 def test_the_loss_is_that_of_each_batch(told, name):
     """Keras' logs tell the mean of the epoch so far; the batch's own loss is what is shown."""
     losses = told.values(name, "loss")
@@ -138,6 +142,25 @@ def test_sentences_are_text(told):
     texts = {text.text for text in told.batch("sentences").texts}
     assert texts <= {"a very good film", "not good at all"}
     assert texts
+
+
+def test_a_gan_is_shown(told):
+    """Pictures, both losses, and the rate of the first of two optimizers; there is no truth."""
+    told.fact("gan")
+    if told.backend == "jax":
+        return  # its step has but one optimizer
+    assert told.summary("gan").global_step == 9
+    assert told.batch("gan").images
+    assert not told.batch("gan").ground_truth
+    assert len(told.values("gan", "discriminator_loss")) == 10
+    assert not [note for note in told.notes("gan").splitlines() if "cannot be shown" in note]
+
+
+def test_colours_that_come_first_are_colours(told):
+    """A picture of (3, 8, 8) has three channels, and is as high as wide."""
+    batch = told.batch("channels_first")
+    assert batch.images[0].width == batch.images[0].height
+    assert batch.images[0].channels == 3
 
 
 def test_large_pictures_are_strided(told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 __all__ = ["MOST_ROWS", "Backend", "backend_named"]
@@ -14,6 +15,14 @@ class Backend(Protocol):
 
     stateless: bool
     """Whether the step takes and returns its state, as with JAX."""
+
+    def around_compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what goes round the model's own step, so that the step is compiled as ever."""
+        ...
+
+    def beside_compiled(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what goes before or after the model's own step, and is ours alone."""
+        ...
 
     def place(self, arguments: tuple[Any, ...]) -> Any:
         """Return where a step is under way: the graph or trace that its values belong to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +22,14 @@ class JaxBackend:
     """See :class:`trainmon_keras.backends.Backend`."""
 
     stateless = True
+
+    def around_compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it as it is: it is traced with the step, as one graph."""
+        return step
+
+    def beside_compiled(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it as it is."""
+        return part
 
     def place(self, arguments: tuple[Any, ...]) -> Any:
         """Return the trace that the step's arguments are of; None: it runs eagerly."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +16,14 @@ class TensorFlowBackend:
     """See :class:`trainmon_keras.backends.Backend`."""
 
     stateless = False
+
+    def around_compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it as it is: it is traced with the step, as one graph."""
+        return step
+
+    def beside_compiled(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it as it is."""
+        return part
 
     def place(self, arguments: tuple[Any, ...]) -> Any:  # noqa: ARG002 - the graph is ambient
         """Return the graph under construction; None: the step runs eagerly."""

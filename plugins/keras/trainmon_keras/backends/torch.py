@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,19 @@ class TorchBackend:
     """See :class:`trainmon_keras.backends.Backend`."""
 
     stateless = False
+
+    def around_compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it so that torch.compile leaves it alone, and compiles the model's own within.
+
+        Keras' step is no whole graph there anyway: it is cut in two at the backward pass.
+        """
+        left_alone: Callable[..., Any] = torch.compiler.disable(step, recursive=False)
+        return left_alone
+
+    def beside_compiled(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        """Return it so that it is never compiled, nor what it calls."""
+        left_alone: Callable[..., Any] = torch.compiler.disable(part)
+        return left_alone
 
     def place(self, arguments: tuple[Any, ...]) -> Any:  # noqa: ARG002 - as the protocol has it
         """Return nothing: tensors have no graph of their own."""
