@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trainmon import adapters
-from trainmon.adapters import ending_of, harmless, open_run, wanted
+from trainmon.adapters import ending_of, harmless, join_ranks, open_run, wanted
 from trainmon_lightning import describe
 from trainmon_lightning.bases import framework_of, made_for_lightning
 from trainmon_lightning.capture import Overrides, StepCapture
@@ -184,7 +183,10 @@ class TrainmonCallback:
     @harmless
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """The fit was left by this exception."""
-        self._end(*ending_of(exception))
+        if type(exception).__name__ == "SIGTERMException":  # a SystemExit of Lightning's own
+            self._end("STOPPED", "ended by SIGTERM")
+        else:
+            self._end(*ending_of(exception))
         self._loaded = None
 
     @harmless
@@ -230,7 +232,7 @@ class TrainmonCallback:
         if self._loaded is not None:
             self._resume(session, trainer, last)
         if session.info.world_size > 1:
-            _join_ranks(session)
+            join_ranks(session)
         return session
 
     def _resume(self, session: Session, trainer: Any, last: int | None) -> None:
@@ -268,9 +270,3 @@ def _again(kind: type[TrainmonCallback]) -> TrainmonCallback:
     instance._forget()  # noqa: SLF001 - of this module
     instance._loaded = None  # noqa: SLF001 - of this module
     return instance
-
-
-def _join_ranks(session: Session) -> None:
-    join = getattr(adapters, "join_ranks", None)
-    if join is not None:
-        join(session)

@@ -57,7 +57,7 @@ SHOWN = {
     "segmentation": ([4, 1, 8, 8], [4, 3, 8, 8], [4, 8, 8]),
 }
 OTHERS = (
-    "gan", "detection", "table", "early_stopping", "several_validations", "fitted_twice",
+    "gan", "detection", "table", "early_stopping", "stopped", "several_validations", "fitted_twice",
     "resumed", "failing", "interrupted", "many_ways", "only_tested", "copied", "knobs",
 )  # fmt: skip
 
@@ -163,6 +163,24 @@ def test_early_stopping(facts: dict[str, Any]) -> None:
     ((state, message),) = facts["early_stopping"]["closed"]
     assert state == "COMPLETED"
     assert "EarlyStopping of 'val_loss'" in message
+
+
+def test_a_stop_waits_for_the_least_epochs(facts: dict[str, Any]) -> None:
+    """As Lightning ends: after min_epochs, and the page says so."""
+    fact = facts["stopped"]
+    assert len(fact["steps"]) == 6
+    assert "STOPPING" in fact["states"]
+    ((state, message),) = fact["closed"]
+    assert state == "STOPPED"
+    assert message
+
+
+def test_a_name_that_is_not_there_is_told(facts: dict[str, Any]) -> None:
+    """The training goes on, and what there is in the batch is said."""
+    fact = facts["wrongly_told"]
+    assert len(fact["steps"]) == 3
+    assert "'nowhere' names nothing" in fact["notes"][0]
+    assert fact["closed"] == [["COMPLETED", ""]]
 
 
 def test_two_fits_of_one_trainer(facts: dict[str, Any]) -> None:

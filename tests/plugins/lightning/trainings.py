@@ -189,6 +189,23 @@ def early_stopping(folder: Path) -> Any:
     )  # fmt: skip
 
 
+def stopped(folder: Path) -> Any:
+    class Stop(pl.Callback):
+        """Asks for an end at the first batch."""
+
+        def on_train_batch_start(self, *_: Any) -> None:
+            callback.session._controls.stop = ControlCommand("1", ControlKind.STOP, "somebody")
+
+    callback = TrainmonCallback()
+    settings = {"max_epochs": 9, "min_epochs": 2}
+    trainer(folder, [callback, Stop()], **settings).fit(Classifier(), loader())
+    return ACCOUNT.facts()
+
+
+def wrongly_told(folder: Path) -> Any:
+    return fit(folder, Classifier(), given={"images": "nowhere"})
+
+
 def several_validations(folder: Path) -> Any:
     return fit(folder, Classifier(), validation=loader(), val_check_interval=1, max_epochs=2)
 
@@ -294,8 +311,8 @@ def knobs(folder: Path) -> Any:
 TRAININGS = [
     plain, accumulated, halved, compiled, gan, by_newton, stream, workers, named, returned, told,
     channels_last, one_hot, binary, multi_label, regression, segmentation, detection, table,
-    early_stopping, several_validations, fitted_twice, resumed, failing, interrupted, many_ways,
-    only_tested, copied, knobs,
+    early_stopping, stopped, wrongly_told, several_validations, fitted_twice, resumed, failing,
+    interrupted, many_ways, only_tested, copied, knobs,
 ]  # fmt: skip
 
 
