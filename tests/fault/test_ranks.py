@@ -20,7 +20,11 @@ from viewer import Viewer, viewer
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-SCRIPT = str(Path(__file__).parent / "ranks_training.py")
+pytestmark = pytest.mark.timeout(180)
+
+HERE = Path(__file__).parent
+SCRIPT = str(HERE / "ranks_training.py")
+FRAMEWORKS = str(HERE / "framework_ranks.py")
 LONG = ("--steps", "100000")
 
 
@@ -41,10 +45,10 @@ class Ranks:
             child.pass_on(sys.stderr)
             self.ranks.append(child)
 
-    def launch(self, monitor: str, *options: str) -> Child:
+    def launch(self, monitor: str, *options: str, script: str = SCRIPT) -> Child:
         """Start both as torchrun does."""
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        command = [sys.executable, *launcher, SCRIPT, str(self.folder), *options]
+        command = [sys.executable, *launcher, script, str(self.folder), *options]
         told = {"TRAINMON_MONITOR": monitor, "TRAINMON_RUN_KEY": "one"}
         child = self.processes.start("torchrun", command, **told)
         child.pass_on(sys.stderr)
@@ -111,6 +115,30 @@ def test_ten_commands_at_random_moments(ranks: Ranks, early: tuple[str, ...]) ->
     last = {result.applied_at_step: result.applied_value for result in told}
     assert changes == {step: value for step, value in last.items() if step in changes}
     assert len(changes) >= 2
+
+
+@pytest.mark.parametrize(("option", "module"), [("hf", "transformers"), ("lightning", "lightning")])
+def test_frameworks_under_torchrun(ranks: Ranks, option: str, module: str) -> None:
+    """In scripts that know nothing of trainmon: rates, a pause and a stop are those of both."""
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    _, address = ranks.processes.monitor()
+    launcher = ranks.launch(address, option, script=FRAMEWORKS)
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        for rate in (2e-3, 3e-3):
+            change = AdjustLearningRate(learning_rate=rate)
+            sent = watching.send(session, adjust_learning_rate=change)
+            watching.command(session, sent.command.command_id, "APPLIED")
+            ranks.at_step(lines(ranks.log(0)) + 5)
+        watching.send(session, pause=Pause())
+        watching.in_state("PAUSED")
+        watching.send(session, resume=Resume())
+        ranks.at_step(lines(ranks.log(0)) + 5)
+        stop(watching, session)
+    assert launcher.wait(60) == 0
+    assert ranks.rates(0) == ranks.rates(1)
+    assert list(changed_at(ranks.rates(0)).values()) == [2e-3, 3e-3]
 
 
 def test_a_pause_outlives_the_groups_timeout(ranks: Ranks) -> None:

@@ -183,6 +183,8 @@ class ControlPoint:
         """Tell that a command will not be carried out."""
         if command.command_id == self._own_resume:
             self.end_pause(reason)
+        elif command.command_id in self._results:  # done already, as another rank proposed it
+            self.carry_out(command)
         else:
             self._finish(command, "REJECTED", ControlOutcome(False, reason))
 
@@ -192,6 +194,10 @@ class ControlPoint:
             log.warning("trainmon: the pause ended by itself: %s", reason)
             self._words[Word.PAUSED] = 0
             self._status(self._state_before, f"the pause ended by itself: {reason}")
+
+    def doubt(self, reason: str) -> None:
+        """Tell that other ranks may have done what this one was not told to do."""
+        self._failed("a command that the ranks had not decided", RuntimeError(reason))
 
     # A pause.
 

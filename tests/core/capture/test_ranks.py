@@ -138,6 +138,19 @@ def test_sent_again_it_is_not_done_again(ranks) -> None:
     assert first.optimizer.learning_rate == second.optimizer.learning_rate == 0.5
 
 
+def test_what_was_done_is_not_refused_at_the_end(ranks) -> None:
+    """A command that came to both ranks, and was carried out as one proposed it, has one end."""
+    first, second = ranks(0, 1)
+    for each in (first, second):
+        each.ends.send(command_id="a", kind="stop")
+    for each in (first, second):
+        each.thread.join(10)
+        each.point.leave(5)
+        assert each.result("a")["state"] == "APPLIED"
+        assert each.failures == []
+    assert first.step == second.step
+
+
 def test_what_one_cannot_do_none_does(ranks) -> None:
     """A rank without an optimizer objects in its vote."""
     first, second = ranks(0, 1)

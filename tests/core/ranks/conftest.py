@@ -40,6 +40,7 @@ class Rank:
         self.refused: dict[str, str] = {}
         self.asked = 0
         self.left_pause = ""
+        self.doubts: list[str] = []
 
     def objection(self, command: ControlCommand) -> str:
         if command.kind is ControlKind.RESUME and not self.paused:
@@ -64,6 +65,9 @@ class Rank:
 
     def end_pause(self, reason: str) -> None:
         self.paused, self.left_pause = False, reason
+
+    def doubt(self, reason: str) -> None:
+        self.doubts.append(reason)
 
     def ask(self, kind: ControlKind = ControlKind.ADJUST_LEARNING_RATE) -> str:
         """Have a command asked of this rank; return its id."""

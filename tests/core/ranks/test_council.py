@@ -152,6 +152,21 @@ def test_a_rank_that_leaves_frees_the_others(world):
     assert "rank 1 has ended its session" in run.ranks[0].refused[command]
 
 
+def test_a_rank_that_cannot_learn_what_was_decided_says_so(world):
+    """Whose store is lost after its vote goes on without the command, and tells of the doubt."""
+    run = world(2)
+    voter = run.ranks[1]
+    run.ranks[0].ask()
+    run.until(lambda: any(key.endswith("/1") and "vote" in key for key in run.store.keys))
+    voter.courier.give_up("its connection broke")
+    voter.go()
+    assert voter.doubts == ["its connection broke"]
+    step = voter.step
+    run.until(lambda: run.ranks[0].done)
+    assert voter.step > step
+    assert not voter.done
+
+
 def test_closing_answers_what_waits(world):
     """Every command that was asked of a rank has an end, also when its session ends first."""
     run = world(2)

@@ -60,6 +60,9 @@ class Hands(Protocol):
     def end_pause(self, reason: str) -> None:
         """End a pause that no command ended."""
 
+    def doubt(self, reason: str) -> None:
+        """Tell that other ranks may have carried out what this one has not."""
+
 
 @dataclass
 class _Motion:
@@ -195,10 +198,8 @@ class Council:
             self._proposed(number, entry, step)
         elif number < 0:
             self._refused_here(entry)
-        elif entry.kind == Said.GONE:
-            self._part_from(entry)
-        elif entry.kind == Said.BACK:
-            self._gone.pop(entry.rank, None)
+        elif entry.kind in (Said.GONE, Said.BACK, Said.LEFT):
+            self._presence(entry)
         elif self._open is not None and self._open.number == entry.about:
             item, self._open = self._open, None
             if entry.kind == Said.DECIDE:
@@ -341,6 +342,14 @@ class Council:
 
     # Ranks that are no longer there.
 
+    def _presence(self, entry: Entry) -> None:
+        if entry.kind == Said.GONE:
+            self._part_from(entry)
+        elif entry.kind == Said.BACK:
+            self._gone.pop(entry.rank, None)
+        else:
+            self._open = None  # behind this entry nothing is decided
+
     def _part_from(self, entry: Entry) -> None:
         """A rank is gone: end pauses, and those to come; what is undecided is off."""
         reason = f"{entry.reason}: it may have died"
@@ -352,6 +361,8 @@ class Council:
         if not self._parted:
             self._parted = True
             self._courier.inbox.clear()
+            if self._open is not None and self._open.voted and not self._open.called_off:
+                self._hands.doubt(reason)
             self._end_what_waits(reason)
         self._give_up_motion(reason)
         while self._asked:
