@@ -194,7 +194,9 @@ function yRange(logarithmic: boolean): uPlot.Range.Function {
   return (_plot, low, high) => {
     if (!Number.isFinite(low) || !Number.isFinite(high)) return logarithmic ? [0.1, 1] : [0, 1];
     if (logarithmic) return [low / 1.15, high * 1.15];
-    const margin = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 0.5;
+    // What differs by rounding alone is constant, and is not blown up to a mountain range.
+    const differs = high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+    const margin = differs ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 0.5;
     // A loss rests on zero: the axis does not float just above it.
     return [low >= 0 && low - margin < 0.15 * high ? 0 : low - margin, high + margin];
   };

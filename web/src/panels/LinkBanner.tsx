@@ -25,8 +25,8 @@ export function LinkBanner({ link, onRetry }: { link: Link; onRetry: () => void 
   }
   if (link.state !== "lost" || link.fault === undefined) return null;
   return (
-    <div className="banner" data-tone="bad" data-fault={link.fault} role="alert">
-      <strong>{HEADLINES[link.fault]}</strong>
+    <div className="banner" data-tone="bad" data-fault={link.fault}>
+      <strong role="alert">{HEADLINES[link.fault]}</strong>
       <span className="banner-detail">{detailOf(link)}</span>
       <Countdown untilMs={link.retryAtMs} />
       <button type="button" className="button small" onClick={onRetry}>

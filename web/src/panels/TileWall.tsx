@@ -174,6 +174,6 @@ function WallNotice({ empty, samples }: { empty: boolean; samples: number }) {
       ? "No wrong prediction yet."
       : summary?.globalStep === undefined
         ? "The first batch has not ended yet."
-        : "This run sends no samples. Its scalars are on the right.";
+        : "This run sends no samples; its scalars are beside or below.";
   return <p className="wall-notice">{words}</p>;
 }

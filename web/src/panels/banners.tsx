@@ -8,15 +8,15 @@ import { LineIcon, ShapeIcon } from "../ui/icons";
 export function NanBanner() {
   const run = useRun();
   useStore(run.gauges);
-  const [seen, setSeen] = useState(-1);
+  const [seen, setSeen] = useState(0);
   const trouble = run.metrics.notFinite;
-  if (trouble === undefined || trouble.lastStep <= seen) return null;
+  if (trouble === undefined || trouble.episode <= seen) return null;
   const now = run.metrics.lastValue("loss");
   const still = now !== undefined && !Number.isFinite(now);
   return (
-    <div className="banner" data-tone="bad" data-testid="nan-banner" role="alert">
+    <div className="banner" data-tone="bad" data-testid="nan-banner">
       <LineIcon name="warning" />
-      <strong>
+      <strong role="alert">
         {still
           ? `The loss is ${formatValue(now)}.`
           : `The loss was ${formatValue(trouble.value)}, and is finite again.`}
@@ -25,7 +25,7 @@ export function NanBanner() {
         First at step {formatCount(trouble.firstStep)}, last at step {formatCount(trouble.lastStep)}
         .
       </span>
-      <button type="button" className="button small" onClick={() => setSeen(trouble.lastStep)}>
+      <button type="button" className="button small" onClick={() => setSeen(trouble.episode)}>
         Dismiss
       </button>
     </div>
@@ -44,9 +44,14 @@ export function EndBanner() {
       <ShapeIcon shape={look.shape} />
       <strong>{look.word}.</strong>
       <span className="banner-detail">
-        {summary.statusMessage || look.meaning}
+        {sentence(summary.statusMessage || look.meaning)}
         {tookMs !== undefined && ` It ran for ${formatSpan(tookMs)}.`}
       </span>
     </div>
   );
+}
+
+/** End with a full stop what is followed by more. */
+function sentence(text: string): string {
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

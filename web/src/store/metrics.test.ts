@@ -34,7 +34,17 @@ describe("Metrics", () => {
       firstStep: 2,
       lastStep: 3,
       value: Number.POSITIVE_INFINITY,
+      episode: 1,
     });
+  });
+
+  it("counts how often the loss stopped being finite, not at how many steps", () => {
+    const metrics = new Metrics();
+    metrics.addLive([loss([1, 2, 3], [Number.NaN, Number.NaN, Number.NaN])]);
+    expect(metrics.notFinite?.episode).toBe(1);
+    metrics.addLive([loss([4, 5], [1, 1])]);
+    metrics.addLive([loss([6, 7], [Number.NaN, Number.NaN])]);
+    expect(metrics.notFinite).toMatchObject({ lastStep: 7, episode: 2 });
   });
 
   it("draws the fetched detail only while it covers the window", () => {

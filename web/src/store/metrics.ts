@@ -27,6 +27,8 @@ export interface NotFinite {
   lastStep: number;
   /** The newest such value. */
   value: number;
+  /** How often it went from finite to not finite, as far as was seen. */
+  episode: number;
 }
 
 /**
@@ -38,6 +40,8 @@ export class Metrics {
   version = 0;
   /** Set when the loss was ever NaN or infinite. */
   notFinite: NotFinite | undefined;
+  /** Whether a finite loss came after the newest that was not. */
+  private recovered = false;
   detail: Detail | undefined;
   private tracks = new Map<string, Track>();
 
@@ -81,6 +85,7 @@ export class Metrics {
     this.tracks.clear();
     this.detail = undefined;
     this.notFinite = undefined;
+    this.recovered = false;
     this.version += 1;
   }
 
@@ -153,15 +158,22 @@ export class Metrics {
     for (let i = 0; i < series.values.length; i++) {
       const value = series.values[i] ?? 0;
       const step = series.steps[i] ?? 0;
-      if (Number.isFinite(value)) continue;
       const known = this.notFinite;
-      if (known === undefined) {
-        this.notFinite = { firstStep: step, lastStep: step, value };
-      } else if (step > known.lastStep) {
-        this.notFinite = { ...known, lastStep: step, value };
-      } else if (step < known.firstStep) {
-        this.notFinite = { ...known, firstStep: step };
-      }
+      if (!Number.isFinite(value)) this.noteNotFinite(step, value);
+      else if (known !== undefined && step > known.lastStep) this.recovered = true;
+    }
+  }
+
+  private noteNotFinite(step: number, value: number): void {
+    const known = this.notFinite;
+    if (known === undefined) {
+      this.notFinite = { firstStep: step, lastStep: step, value, episode: 1 };
+    } else if (step > known.lastStep) {
+      const episode = known.episode + (this.recovered ? 1 : 0);
+      this.recovered = false;
+      this.notFinite = { ...known, lastStep: step, value, episode };
+    } else if (step < known.firstStep) {
+      this.notFinite = { ...known, firstStep: step };
     }
   }
 }

@@ -34,7 +34,9 @@ export function useKeys(onKey: (key: string, event: KeyboardEvent) => void): voi
   });
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      // A key that is held down was pressed once.
+      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      if (event.defaultPrevented) return;
       if (isTyping(event)) return;
       latest.current(event.key, event);
     };
@@ -43,11 +45,12 @@ export function useKeys(onKey: (key: string, event: KeyboardEvent) => void): voi
   }, []);
 }
 
-/** Keys belong to whoever has the focus: text to inputs, space and enter to buttons. */
+/** Keys belong to whoever has the focus: text to inputs, digits to sliders, enter to buttons. */
 function isTyping(event: KeyboardEvent): boolean {
   const target = event.target;
   if (!(target instanceof HTMLElement)) return false;
   if (target.closest("dialog[open]")) return true;
+  if (target.closest("input[type=range]")) return /^[0-9]$/.test(event.key);
   if (target.closest("input, select, textarea, [contenteditable]")) return true;
   const pressing = event.key === " " || event.key === "Enter";
   return pressing && target.closest("button, a, summary") !== null;
