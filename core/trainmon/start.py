@@ -54,18 +54,17 @@ def start_session(
         name: For people; unset: TRAINMON_SESSION_NAME, else the script's.
         monitor: ``host:port``; unset: TRAINMON_MONITOR, else 127.0.0.1:50051. It need not be up.
         class_names: Name of each class, by index.
-        total_epochs: Epochs the run will train.
+        total_epochs: Epochs of the run.
         batches_per_epoch: Training batches per epoch.
-        hyperparameters: Settings of the run, for people.
+        hyperparameters: For people.
         normalization: ``{"mean": [...], "std": [...]}`` by which the images were normalised, per
             channel, of pixels from 0 to 1; it is undone for showing.
         framework: For people; unset: guessed from what is loaded.
         framework_version: For people.
         run_key: Processes that give the same one share the session; unset: TRAINMON_RUN_KEY, else
-            one that the ranks of a torch.distributed process group agree on.
+            one that the ranks agree on.
         adapter: The plugin that feeds the session.
-        rank: Of this process, from 0; unset: that of the process group, else RANK, if WORLD_SIZE is
-            set too.
+        rank: Of this process, from 0; unset: that of the process group, else RANK.
         world_size: Ranks of the run; unset: likewise, else WORLD_SIZE.
         settings: Validated settings; unset: from the environment.
 
@@ -77,7 +76,8 @@ def start_session(
     """
     if settings is None:
         settings = Settings.from_environment(monitor=monitor)
-    known_rank, known_world = rank_and_world()
+    if rank is None and world_size is None:
+        rank, world_size = rank_and_world()
     info = describe_run(
         name=name or settings.session_name,
         class_names=class_names,
@@ -87,8 +87,8 @@ def start_session(
         framework=framework,
         framework_version=framework_version,
         run_key=run_key or settings.run_key or agreed_run_key(),
-        rank=known_rank if rank is None and world_size is None else rank or 0,
-        world_size=known_world if rank is None and world_size is None else world_size or 1,
+        rank=rank or 0,
+        world_size=world_size or 1,
     )
     scale = check_normalization(normalization)
     session = Session(info, settings, scale, adapter, _manager_with(adapter))

@@ -171,12 +171,15 @@ class Council:
         return False
 
     def _confer(self, step: int) -> bool:
+        # Asked before the entries are read: those that were there before the end all count. Asked
+        # after, a decision that came in between would be heard by the other ranks alone.
+        lost = self._courier.lost
         # One entry at a time: what was decided takes effect before what was said after it is read.
         while self._read_one(step):
             self._apply(step)
         self._apply(step)
-        if self._courier.lost:
-            self._part(self._courier.lost)
+        if lost:
+            self._part(lost)
         else:
             self._propose(step)
         must_stay = self._must_stay(step)
