@@ -57,12 +57,10 @@ def start_session(
         total_epochs: Epochs of the run.
         batches_per_epoch: Training batches per epoch.
         hyperparameters: For people.
-        normalization: ``{"mean": [...], "std": [...]}`` by which the images were normalised, per
-            channel, of pixels from 0 to 1; it is undone for showing.
+        normalization: ``{"mean": [...], "std": [...]}`` per channel, of pixels from 0 to 1; undone.
         framework: For people; unset: guessed from what is loaded.
         framework_version: For people.
-        run_key: Processes that give the same one share the session; unset: TRAINMON_RUN_KEY, else
-            one that the ranks agree on.
+        run_key: Shared by a session's processes; unset: TRAINMON_RUN_KEY, else the ranks' own.
         adapter: The plugin that feeds the session.
         rank: Of this process, from 0; unset: that of the process group, else RANK.
         world_size: Ranks of the run; unset: likewise, else WORLD_SIZE.
@@ -74,9 +72,8 @@ def start_session(
     Raises:
         ConfigurationError: An argument or a TRAINMON_ variable cannot be used.
     """
-    if settings is None:
-        settings = Settings.from_environment(monitor=monitor)
-    if rank is None and world_size is None:
+    settings = settings or Settings.from_environment(monitor=monitor)
+    if rank is world_size is None:
         rank, world_size = rank_and_world()
     info = describe_run(
         name=name or settings.session_name,
@@ -90,7 +87,7 @@ def start_session(
         rank=rank or 0,
         world_size=world_size or 1,
     )
-    scale = check_normalization(normalization)
-    session = Session(info, settings, scale, adapter, _manager_with(adapter))
+    manager = _manager_with(adapter)
+    session = Session(info, settings, check_normalization(normalization), adapter, manager)
     session.start()
     return session
