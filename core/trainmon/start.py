@@ -73,7 +73,7 @@ def start_session(
         ConfigurationError: An argument or a TRAINMON_ variable cannot be used.
     """
     settings = settings or Settings.from_environment(monitor=monitor)
-    if rank is world_size is None:
+    if (rank, world_size) == (None, None):
         rank, world_size = rank_and_world()
     info = describe_run(
         name=name or settings.session_name,
