@@ -78,7 +78,7 @@ class Session:
             settings,
             normalization,
             lambda raw: manager.collect_batch(adapter, self, raw),
-            lambda name, error: self.failed(f"batch_end({name}=...)", error),
+            self.failed,
         )
         self._controls = ControlPoint(
             self._channel,

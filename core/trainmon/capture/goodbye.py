@@ -24,7 +24,7 @@ def say_goodbye(
 
     Args:
         channel: Where to.
-        relay: Who delivers; started again where it is dead.
+        relay: Who delivers; started again where it is dead. Says if no monitor answers.
         record: The CLOSE record.
         timeout_s: To wait at most. With the monitor away the relay goes on alone.
     """
@@ -45,4 +45,5 @@ def say_goodbye(
     while words[Word.DELIVERED] == 0 and wait():
         lost_ns = words[Word.LINK_LOST_NS]
         if lost_ns and time.monotonic_ns() - lost_ns > _AWAY_NS:
+            relay.tell_unseen()
             return

@@ -15,6 +15,8 @@ from trainmon.events import SessionInfo
 
 __all__ = ["check_normalization", "describe_run", "script_name"]
 
+#: What a monitor takes of a name, in characters.
+_MOST_LETTERS = 256
 #: What a loop of one's own is most likely built on, the most telling first.
 _FRAMEWORKS = ("torch", "jax", "tensorflow", "numpy")
 
@@ -49,14 +51,17 @@ def describe_run(
         raise ConfigurationError(
             "rank", rank, f"from 0 to world_size - 1, which is {world_size - 1}"
         )
+    if len(run_key) > _MOST_LETTERS:
+        expected = f"at most {_MOST_LETTERS} characters, not {len(run_key)}"
+        raise ConfigurationError("run_key", run_key, expected)
     if not framework:
         framework, framework_version = _guess_framework()
     return SessionInfo(
         run_key=run_key or uuid.uuid4().hex,
         producer_id=uuid.uuid4().hex,
-        session_name=str(name or "") or script_name(),
-        framework=framework,
-        framework_version=framework_version,
+        session_name=_cut(str(name or "") or script_name()),
+        framework=_cut(framework),
+        framework_version=_cut(framework_version),
         class_names=tuple(str(each) for each in class_names),
         **counts,
         hyperparameters={str(key): str(value) for key, value in (hyperparameters or {}).items()},
@@ -65,6 +70,11 @@ def describe_run(
         rank=rank,
         world_size=world_size,
     )
+
+
+def _cut(text: str) -> str:
+    """Return a text for people as long as a monitor takes it."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
 
 
 def _count(setting: str, value: Any) -> int | None:

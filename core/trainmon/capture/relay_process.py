@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainmon.capture.door import log
-from trainmon.channel import EXIT_FINAL, TrainerChannel, write_hello
+from trainmon.channel import EXIT_FINAL, TrainerChannel, Word, write_hello
 
 if TYPE_CHECKING:
     from trainmon.config import Settings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["RelayProcess"]
 
 _CHECK_NS = 250_000_000
+#: A monitor that does not answer for so long is told of.
+_AWAY_NS = 3_000_000_000
 _SHORT_LIFE_S = 5.0
 _MAX_SHORT_LIVES = 8
 #: How long to wait where the relay cannot tell that it has something to say.
@@ -70,6 +72,7 @@ class RelayProcess:
         self._tried_s = 0.0
         self._short_lives = 0
         self._told = False
+        self._unseen = False
         self._given_up = False
         self._gone = False
         self.restarts = 0
@@ -175,6 +178,19 @@ class RelayProcess:
         self._next_check_ns = now_ns + _CHECK_NS
         if self._lacking() and self._worth_another():
             self._replace()
+        lost_ns = self._channel.block.words[Word.LINK_LOST_NS]
+        if lost_ns and now_ns - lost_ns > _AWAY_NS:
+            self.tell_unseen()
+
+    def tell_unseen(self) -> None:
+        """Say, once, that nobody can see this run for want of a monitor."""
+        if not self._unseen and self._channel.block.words[Word.LINK_LOST_NS]:
+            self._unseen = True
+            log.warning(
+                "trainmon: no monitor answers at %s: this run is not seen now; training goes on, "
+                "and what the relay holds is shown once one answers (start it: trainmon gateway)",
+                self._settings.monitor,
+            )
 
     def _lacking(self) -> bool:
         """Return whether there is no relay and none is being started."""

@@ -70,7 +70,7 @@ class StepRecorder:
         settings: How often a picture is kept for the history.
         normalization: Of the images; None: unknown.
         collect: Asks the session's adapter for the samples of what it captured.
-        failed: Told which argument cannot be read, and why.
+        failed: Told which argument of which call cannot be read, and why.
     """
 
     def __init__(
@@ -82,15 +82,19 @@ class StepRecorder:
         collect: Callable[[Any], BatchEvent | None],
         failed: Callable[[str, Exception], None],
     ) -> None:
+        def failed_in(call: str) -> Callable[[str, Exception], None]:
+            return lambda name, error: failed(f"{call}({name}=...)", error)
+
         self._records = channel.records
         self._words = channel.block.words
         self._relay = relay
         self._collect = collect
-        self._failed = failed
-        self._frames = FrameWriter(channel, normalization, failed)
+        self._failed = failed_in("batch_end")
+        self._failed_of_epoch = failed_in("epoch_end")
+        self._frames = FrameWriter(channel, normalization, self._failed)
         self._pace = FramePace(channel.block, settings.key_frame_interval_s)
         self._reserve = channel.records.capacity // _RESERVED_PART
-        self._under_way = UnderWay(failed)
+        self._under_way = UnderWay(self._failed)
         self._picture_under_way = False
         self._request: FrameRequest | None = None
         self._epoch_started_ns = time.monotonic_ns()
@@ -241,8 +245,8 @@ class StepRecorder:
         }
         late: dict[Any, Any] = {}
         late_metrics: dict[Any, Any] = {}
-        told = self.numbers(given, late)
-        metrics = self.numbers(event.metrics, late_metrics)
+        told = self.numbers(given, late, self._failed_of_epoch)
+        metrics = self.numbers(event.metrics, late_metrics, self._failed_of_epoch)
         record = {
             "epoch": self.epoch,
             "global_step": self.newest_step or 0,
@@ -296,23 +300,29 @@ class StepRecorder:
         self._frames.close()
 
     def _number(
-        self, name: str, value: Any, late: dict[Any, Any] | None = None, key: Any = None
+        self,
+        name: str,
+        value: Any,
+        late: dict[Any, Any] | None = None,
+        key: Any = None,
+        failed: Callable[[str, Exception], None] | None = None,
     ) -> float | None:
         """Return a number; one on a device goes to those that come late, under its key."""
+        tell = failed or self._failed
         try:
             return scalar(value)
         except OnDeviceError as error:
             shape = tuple(value.shape)
             if late is None or not can_fetch(value):
-                self._failed(name, error)
+                tell(name, error)
             elif prod(shape) != 1:
                 text = f"an array of shape {shape}, where one number was expected"
-                self._failed(name, ValueError(text))
+                tell(name, ValueError(text))
             else:
                 late[name if key is None else key] = value
             return None
         except Exception as error:  # noqa: BLE001 - the door of a stranger's number; told, counted
-            self._failed(name, error)
+            tell(name, error)
             return None
 
     def _whole(self, name: str, value: Any) -> int | None:
@@ -326,11 +336,16 @@ class StepRecorder:
         self._failed(name, ValueError(f"{number} is no count"))
         return None
 
-    def numbers(self, values: Mapping[str, Any], late: dict[Any, Any]) -> dict[str, float]:
+    def numbers(
+        self,
+        values: Mapping[str, Any],
+        late: dict[Any, Any],
+        failed: Callable[[str, Exception], None] | None = None,
+    ) -> dict[str, float]:
         """Return those values that are numbers; tell of the others, but for those on a device."""
         numbers = {}
         for name, value in values.items():
-            number = self._number(name, value, late)
+            number = self._number(name, value, late, failed=failed)
             if number is not None:
                 numbers[str(name).replace("\0", " ")] = number
         return numbers

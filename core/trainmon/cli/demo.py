@@ -29,6 +29,9 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+_PORT = click.IntRange(0, 65535)
+
+
 def _check_installed() -> None:
     missing = {"trainmon_gateway": "trainmon-gateway", "sklearn": "scikit-learn"}
     names = [package for module, package in missing.items() if find_spec(module) is None]
@@ -47,9 +50,13 @@ def _start(stack: ExitStack, name: str, command: list[str], environment: dict[st
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the dashboard.")
 @click.option(
-    "--port", default=8080, show_default=True, help="Port of the dashboard; 0: a free one."
+    "--port",
+    type=_PORT,
+    default=8080,
+    show_default=True,
+    help="Port of the dashboard; 0: a free one.",
 )
-@click.option("--monitor-port", default=0, help="Port of the monitor; 0: a free one.")
+@click.option("--monitor-port", type=_PORT, default=0, help="Port of the monitor; 0: a free one.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs to train.")
 @click.option("--rate", type=click.FloatRange(0), help="Batches per second; 0: as many as go.")
 @click.option("--log", type=click.Path(dir_okay=False), help="Write each loss to this file.")

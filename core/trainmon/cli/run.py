@@ -30,7 +30,7 @@ NOT_FOUND, NOT_RUNNABLE = 127, 126
     "run torchrun --nproc-per-node 2 train.py · trainmon run accelerate launch train.py",
 )
 @click.option("-m", "is_module", is_flag=True, help="COMMAND names a module, as in `python -m`.")
-@click.option("--name", help="Name of the run, for people.  [the script's]")
+@click.option("--name", help="Name of a run whose script gives it none.  [the script's]")
 @click.option("--monitor", metavar="HOST:PORT", help="The monitor to report to.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -49,6 +50,14 @@ def bring_up(settings: Settings, *, told: bool) -> str:
         if page is not None:
             click.echo(f"dashboard: {page.address}")
             return address
+    other = _of_home(settings) if told and not up else ""
+    if other:
+        click.echo(
+            f"no monitor answers at {address}, but one does at {other}: the training starts "
+            f"unseen. To be seen there: --monitor {other}",
+            err=True,
+        )
+        return address
     host, _ = parse_address(address)
     if not is_loopback(host):
         _say_of_far_monitor(address, up)
@@ -115,7 +124,11 @@ def _start(settings: Settings, address: str, up: bool) -> Dashboard | None:
     except OSError as error:
         click.echo(f"no dashboard could be started: {error}; the training starts", err=True)
         return None
-    page = _wait(settings.home, known, pid)
+    try:
+        page = _wait(settings.home, known, pid)
+    except KeyboardInterrupt:  # who gave up waiting is left with nothing in the background
+        os.kill(pid, signal.SIGTERM)
+        raise
     if page is None:
         click.echo(f"no dashboard could be started, see {log}; the training starts", err=True)
         return None

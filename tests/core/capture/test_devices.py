@@ -236,7 +236,7 @@ def test_one_number_that_cannot_be_read_costs_no_other(
     recorder.finish(5)
     (step,) = ends.of(Kind.STEP)
     assert (step.loss, step.metrics) == (0.5, {})
-    assert [name for name, _ in problems] == ["bad"]
+    assert [name for name, _ in problems] == ["batch_end(bad=...)"]
 
 
 def test_what_never_arrives_is_given_up_at_the_end(

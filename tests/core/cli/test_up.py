@@ -114,6 +114,34 @@ def test_the_monitor_of_the_home_is_found_wherever_it_listens(processes: Stack) 
     assert said.getvalue() == f"dashboard: {page}\n"
 
 
+def test_a_wrong_address_starts_nothing_beside_what_runs(
+    monkeypatch, processes: Stack, nobody: str
+) -> None:
+    """Asked for where nobody listens, the monitor that is up is named and no other started."""
+    _, monitor = processes.monitor()
+    monkeypatch.setattr(up, "_start", lambda *arguments: pytest.fail("it started a dashboard"))
+    settings = Settings.from_environment(home=processes.home, monitor=nobody)
+    with redirect_stderr(io.StringIO()) as noted:
+        assert up.bring_up(settings, told=True) == nobody
+    assert f"no monitor answers at {nobody}, but one does at {monitor}" in noted.getvalue()
+
+
+def test_ctrl_c_while_the_dashboard_starts_takes_it_along(monkeypatch, nobody: str) -> None:
+    """Who does not wait for it is left with nothing in the background."""
+    waiting = [sys.executable, "-c", "import time; time.sleep(100)"]
+    started: list[int] = []
+
+    def interrupt(home: Path, known: set[int], pid: int) -> None:
+        started.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(up, "trainmon_command", lambda *arguments: waiting)
+    monkeypatch.setattr(up, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        up.bring_up(Settings.from_environment(monitor=nobody), told=True)
+    eventually(lambda: not psutil.pid_exists(started[0]), "the background process is gone")
+
+
 def test_a_gateway_that_cannot_start_holds_up_nothing(monkeypatch, capsys, nobody: str) -> None:
     """It is said where to read why, and the training starts."""
     failing = [sys.executable, "-c", "raise SystemExit('no page today')"]

@@ -115,6 +115,35 @@ def test_a_hostile_optimizer_costs_its_rate_and_no_step(session, caplog) -> None
     assert session.counts["failures"] > 0
 
 
+def test_what_cannot_be_read_is_told_by_the_call_it_was_given_to(session, caplog) -> None:
+    """A word where a number was expected is told as the argument of the call that it was in."""
+    session.batch_end(loss="low", metrics={"f1": "high"})
+    session.epoch_end(validation_loss="low", metrics={"f2": "high"})
+    for call in ("batch_end(loss", "batch_end(f1", "epoch_end(validation_loss", "epoch_end(f2"):
+        assert f"trainmon: {call}=...)" in caplog.text
+
+
+def test_a_name_without_end_is_cut_and_a_key_refused() -> None:
+    """A monitor refuses names over 256 characters: people's are cut, a key must be as given."""
+    with trainmon.start_session("n" * 1000, settings=settings()) as session:
+        assert session.info.session_name == "n" * 255 + "…"
+    with pytest.raises(ConfigurationError, match="at most 256 characters, not 300"):
+        trainmon.start_session(run_key="k" * 300, settings=settings())
+
+
+def test_a_run_that_nobody_can_see_says_so_once(caplog) -> None:
+    """Without a monitor one line says so, and what to do."""
+    with start() as session:
+        session.batch_end(loss=1.0)
+        eventually(lambda: session._words[Word.LINK_LOST_NS], "the link is known to be lost")
+        session._words[Word.LINK_LOST_NS] -= 10_000_000_000
+        session._relay._next_check_ns = 0
+        session.batch_end(loss=1.0)
+    told = [line for line in caplog.messages if f"no monitor answers at {NOWHERE}" in line]
+    assert len(told) == 1
+    assert "trainmon gateway" in told[0]
+
+
 def test_a_logging_handler_that_raises_reaches_nobody(session) -> None:
     """A filter of the user's that raises on our warning does not raise into the loop."""
 

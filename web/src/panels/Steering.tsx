@@ -20,7 +20,11 @@ export function Steering() {
   return (
     <Panel title="Steer" className="steer-panel">
       <fieldset disabled={ended} className="steer" aria-label="Controls">
-        <LearningRate spec={named("learning_rate")} />
+        <LearningRate
+          spec={named("learning_rate")}
+          // A trainer of the original protocol declares nothing, and may take it all the same.
+          unknown={registration?.sendsMetricData === true && named("learning_rate") === undefined}
+        />
         {(checkpoint || evaluate) && (
           <div className="actions">
             {checkpoint && (
@@ -42,14 +46,16 @@ export function Steering() {
 const SPAN = 100;
 const SLIDER_STEPS = 400;
 
-function LearningRate({ spec }: { spec: ControlSpec | undefined }) {
+const NO_OPTIMIZER = "The training names no optimizer at its control points.";
+
+function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknown: boolean }) {
   const run = useRun();
   useStore(run.gauges);
   const effective = run.metrics.lastValue(LEARNING_RATE);
   const base = spec?.currentValue ?? effective;
   const [mode, setMode] = useState<"set" | "scale">("set");
   const [draft, setDraft] = useState("");
-  const reason = spec?.unavailableReason ?? "";
+  const reason = unknown ? NO_OPTIMIZER : (spec?.unavailableReason ?? "");
   const value = Number(draft);
   const problem = draft === "" ? "" : problemOf(value, mode, spec);
   const submit = (event: FormEvent) => {
@@ -72,6 +78,7 @@ function LearningRate({ spec }: { spec: ControlSpec | undefined }) {
         </span>
       </div>
       <RateSlider
+        disabled={reason !== ""}
         spec={spec}
         base={base}
         draft={mode === "set" ? draft : ""}
@@ -96,6 +103,7 @@ function LearningRate({ spec }: { spec: ControlSpec | undefined }) {
           placeholder={mode === "set" ? formatSetting(base) : "0.5"}
           aria-label={mode === "set" ? "New learning rate" : "Factor"}
           aria-invalid={problem !== ""}
+          disabled={reason !== ""}
           data-testid="learning-rate-input"
           value={draft}
           onChange={(event) => setDraft(event.target.value)}
@@ -142,6 +150,7 @@ function problemOf(value: number, mode: "set" | "scale", spec: ControlSpec | und
 
 /** A logarithmic slider that only fills in the number: nothing is sent before Apply. */
 function RateSlider(props: {
+  disabled: boolean;
   spec: ControlSpec | undefined;
   base: number | undefined;
   draft: string;
@@ -156,6 +165,7 @@ function RateSlider(props: {
     <input
       type="range"
       className="slider"
+      disabled={props.disabled}
       min={0}
       max={SLIDER_STEPS}
       value={Math.min(SLIDER_STEPS, Math.max(0, position))}
