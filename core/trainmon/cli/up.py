@@ -15,17 +15,17 @@ import click
 
 from trainmon.cli.children import trainmon_command
 from trainmon.cli.serve import is_loopback
+from trainmon.cli.where import answers, of_home
 from trainmon.config import parse_address
 from trainmon.dashboards import Dashboard, dashboards
-from trainmon.monitor.lock import read_holder
 
 if TYPE_CHECKING:
     from trainmon.config import Settings
 
 __all__ = ["bring_up"]
 
-#: How long a monitor may take to take a connection, and a gateway that was started to serve.
-_ANSWER_S, _START_S = 1.0, 30.0
+#: How long a gateway that was started may take to serve.
+_START_S = 30.0
 _POLL_S = 0.05
 _PORT = 8080
 
@@ -43,14 +43,14 @@ def bring_up(settings: Settings, *, told: bool) -> str:
     Returns:
         The monitor's address, host:port.
     """
-    address = settings.monitor if told else _of_home(settings) or settings.monitor
-    up = _answers(address)
+    address = settings.monitor if told else of_home(settings.home) or settings.monitor
+    up = answers(address)
     if up:
         page = next((each for each in dashboards(settings.home) if each.monitor == address), None)
         if page is not None:
             click.echo(f"dashboard: {page.address}")
             return address
-    other = _of_home(settings) if told and not up else ""
+    other = of_home(settings.home) if told and not up else ""
     if other:
         click.echo(
             f"no monitor answers at {address}, but one does at {other}: the training starts "
@@ -67,23 +67,6 @@ def bring_up(settings: Settings, *, told: bool) -> str:
         return address
     page = _start(settings, address, up)
     return page.monitor if page is not None else address
-
-
-def _of_home(settings: Settings) -> str:
-    """Return where the monitor of this home listens; empty where none does."""
-    holder = read_holder(settings.home)
-    return holder.address if holder is not None and _answers(holder.address) else ""
-
-
-def _answers(address: str) -> bool:
-    """Return whether something takes connections there."""
-    if not address:
-        return False
-    try:
-        socket.create_connection(parse_address(address), timeout=_ANSWER_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def _say_of_far_monitor(address: str, up: bool) -> None:

@@ -1,0 +1,58 @@
+"""How commands write what a training chose, and times, and tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from trainmon.v1.dashboard_pb2 import SessionState
+
+__all__ = ["ago", "aligned", "lasting", "moment", "printable", "state_name"]
+
+_STATE_PREFIX = "SESSION_STATE_"
+_UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def printable(text: str) -> str:
+    """Return a text without what would move a terminal's cursor: any training may choose it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def state_name(state: SessionState) -> str:
+    """Return a state as people read it: ``link lost``."""
+    return SessionState.Name(state).removeprefix(_STATE_PREFIX).lower().replace("_", " ")
+
+
+def moment(time_ms: float) -> str:
+    """Return a time as the clock of this machine shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ms / 1000))
+
+
+def lasting(duration_ms: float) -> str:
+    """Return a duration to about two digits: ``48 s``, ``3.2 h``."""
+    seconds = max(duration_ms, 0.0) / 1000
+    for unit_s, name in _UNITS:
+        if seconds >= 1.5 * unit_s:
+            count = seconds / unit_s
+            return f"{count:.0f} {name}" if count >= 10 else f"{count:.2g} {name}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def ago(time_ms: float, now_ms: float) -> str:
+    """Return a time, and how long ago that was.
+
+    Args:
+        time_ms: The time, by the clock that ``now_ms`` is of.
+        now_ms: The monitor's time, so that a clock that is wrong here does no harm.
+    """
+    return f"{moment(time_ms)} ({lasting(now_ms - time_ms)} ago)"
+
+
+def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return lines whose columns begin at the same places; no lines for no rows."""
+    table = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
