@@ -38,6 +38,7 @@ PARTS = {
     "keras": (("keras", "tensorflow", "jax"), "make frameworks"),
     "hf_trainer": (("transformers", "accelerate", "datasets"), "make frameworks"),
     "torch": (("torch",), "make frameworks"),
+    "parquet": (("pyarrow",), "make frameworks"),
 }
 
 #: Helpers of the standard library that live as long as the process that started them.

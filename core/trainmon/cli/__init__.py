@@ -19,6 +19,10 @@ _OWN = {
         "trainmon.cli.demo:demo",
         "Train a small network on handwritten digits, and watch and steer it in a browser.",
     ),
+    "export": (
+        "trainmon.cli.export:export",
+        "Write what is kept of a session as CSV or Parquet: every point, exact.",
+    ),
     "plugins": ("trainmon.cli.plugins:plugins", "Show every plugin, and what is wrong with it."),
     "run": (
         "trainmon.cli.run:run",
