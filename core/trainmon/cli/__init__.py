@@ -36,6 +36,10 @@ _OWN = {
         "trainmon.cli.sessions:sessions",
         "List the sessions of a monitor, the newest first.",
     ),
+    "show": (
+        "trainmon.cli.show:show",
+        "Show one session: how far it is, its newest scalars, epochs, commands and errors.",
+    ),
 }
 
 

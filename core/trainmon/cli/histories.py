@@ -8,10 +8,11 @@ from typing import Any
 from google.protobuf.message import Message
 
 from trainmon.cli.tables import Column
+from trainmon.cli.text import enum_name
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand
 from trainmon.v1.telemetry_pb2 import ConvergenceStatus, EpochData
 
-__all__ = ["Table", "action_of", "commands", "convergence_name", "epochs", "state_of"]
+__all__ = ["Table", "action_of", "asked_ms", "commands", "convergence_name", "epochs", "state_of"]
 
 Table = tuple[Sequence[Column], list[list[Any]]]
 """The columns, and as many lists of cells, equally long."""
@@ -49,9 +50,9 @@ def commands(told: Sequence[CommandRecord]) -> Table:
         (Column("action", "text"), lambda record: action_of(record.command)),
         (Column("value", "number"), lambda record: value_of(record.command)),
         (Column("issued_by", "text"), lambda record: record.command.issued_by),
-        (Column("asked_ms", "whole"), lambda record: _times(record)[0]),
+        (Column("asked_ms", "whole"), asked_ms),
         (Column("state", "text"), state_of),
-        (Column("changed_ms", "whole"), lambda record: _times(record)[-1]),
+        (Column("changed_ms", "whole"), lambda record: record.timestamp_ms),
         (Column("applied_at_step", "whole"), _of_result("applied_at_step")),
         *((Column(name, "number"), _of_result(name)) for name in _RESULT_NUMBERS),
         (Column("message", "text"), lambda record: record.result.message),
@@ -78,8 +79,7 @@ def _metric(name: str) -> Callable[[EpochData], float | None]:
 
 def convergence_name(epoch: EpochData) -> str:
     """Return how the loss has developed, as people read it; empty where that is not known."""
-    name = ConvergenceStatus.Name(epoch.convergence_status)
-    name = name.removeprefix("CONVERGENCE_STATUS_").lower()
+    name = enum_name(ConvergenceStatus, epoch.convergence_status, "CONVERGENCE_STATUS_")
     return "" if name == "unspecified" else name
 
 
@@ -105,9 +105,9 @@ def value_of(command: ControlCommand) -> float | None:
 
 def state_of(record: CommandRecord) -> str:
     """Return a command's state as people read it."""
-    return CommandState.Name(record.state).removeprefix("COMMAND_STATE_").lower()
+    return enum_name(CommandState, record.state, "COMMAND_STATE_")
 
 
-def _times(record: CommandRecord) -> list[int]:
-    """Return when a command was asked for, and when it last changed, by the monitor's clock."""
-    return [each.timestamp_ms for each in record.transitions] or [record.timestamp_ms]
+def asked_ms(record: CommandRecord) -> int:
+    """Return when a command was asked for: ms since the epoch, the monitor's clock."""
+    return record.transitions[0].timestamp_ms if record.transitions else record.timestamp_ms

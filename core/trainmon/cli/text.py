@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from trainmon.v1.dashboard_pb2 import SessionState
 
-__all__ = ["ago", "aligned", "lasting", "moment", "printable", "state_name"]
+__all__ = ["ago", "aligned", "enum_name", "lasting", "moment", "printable", "since", "state_name"]
 
-_STATE_PREFIX = "SESSION_STATE_"
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -19,8 +19,22 @@ def printable(text: str) -> str:
 
 
 def state_name(state: SessionState) -> str:
-    """Return a state as people read it: ``link lost``."""
-    return SessionState.Name(state).removeprefix(_STATE_PREFIX).lower().replace("_", " ")
+    """Return a session's state as people read it: ``link lost``."""
+    return enum_name(SessionState, state, "SESSION_STATE_")
+
+
+def enum_name(kind: Any, number: int, prefix: str) -> str:
+    """Return the name of an enum's value as people read it.
+
+    Args:
+        kind: The enum.
+        number: Its value; one that a newer monitor knows and this trainmon does not has no name.
+        prefix: What every name begins with.
+    """
+    if number not in kind.values():
+        return f"unknown {number}"
+    name: str = kind.Name(number)
+    return name.removeprefix(prefix).lower().replace("_", " ")
 
 
 def moment(time_ms: float) -> str:
@@ -45,7 +59,13 @@ def ago(time_ms: float, now_ms: float) -> str:
         time_ms: The time, by the clock that ``now_ms`` is of.
         now_ms: The monitor's time, so that a clock that is wrong here does no harm.
     """
-    return f"{moment(time_ms)} ({lasting(now_ms - time_ms)} ago)"
+    return f"{moment(time_ms)} ({since(time_ms, now_ms)})"
+
+
+def since(time_ms: float, now_ms: float) -> str:
+    """Return how long ago a time was; the arguments are those of :func:`ago`."""
+    age_ms = now_ms - time_ms
+    return f"{lasting(age_ms)} ago" if age_ms >= 1000 else "just now"
 
 
 def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
