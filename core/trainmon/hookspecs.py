@@ -12,7 +12,8 @@ How to write a plugin is told in :mod:`trainmon.plugin`. The life of a run, ever
             for batch in loader:
                 ...                           (forward, backward, optimizer step)
                 session.batch_end(...)        trainmon_collect_batch(session, raw)
-                session.control_point(...)    trainmon_apply_control(session, command)
+                session.control_point(...)    trainmon_check_control(session, command)
+                                              trainmon_apply_control(session, command)
             session.epoch_end(...)            trainmon_collect_epoch(session, raw)
 
     # the relay's process, told through shared memory: observer hooks; none can slow a step
@@ -77,6 +78,7 @@ __all__ = [
     "trainmon_apply_control",
     "trainmon_authenticate",
     "trainmon_batch_ended",
+    "trainmon_check_control",
     "trainmon_cli",
     "trainmon_collect_batch",
     "trainmon_collect_epoch",
@@ -93,7 +95,7 @@ __all__ = [
     "trainmon_session_started",
 ]
 
-HOOKSPEC_VERSION: Final = 1
+HOOKSPEC_VERSION: Final = 2
 """Version of this contract, not of trainmon. A plugin that needs a newer one is not run."""
 
 hookspec = pluggy.HookspecMarker(PROJECT_NAME)
@@ -149,6 +151,24 @@ def trainmon_declare_controls(session: Session, raw: Any) -> Sequence[ControlSpe
 
     Returns:
         The controls; None or empty: no more than the session's own.
+    """
+
+
+@hookspec
+def trainmon_check_control(session: Session, command: ControlCommand) -> str | None:
+    """Say what stands against a command, and change nothing.
+
+    Asked where several ranks train, at a control point, on the training's thread: each rank votes
+    with its answer before all carry the command out, or none. Without this hook only what every
+    rank refuses alike is refused on all.
+
+    Args:
+        session: The run.
+        command: What is asked for.
+
+    Returns:
+        The reason why ``trainmon_apply_control`` would refuse it here. None or empty: it would not.
+        An exception refuses it, with the error as the reason.
     """
 
 

@@ -66,6 +66,14 @@ class PluginManager(PluginRegistry):
         """Return the controls an adapter offers; empty where it has none or raised."""
         return self._ask(adapter, "trainmon_declare_controls", session, raw) or ()
 
+    def check_control(self, adapter: str, session: Session, command: ControlCommand) -> str:
+        """Return why an adapter would refuse a command; empty where it would not.
+
+        One that raised or is quarantined refuses.
+        """
+        reason, trouble = self._ask_for_sure(adapter, "trainmon_check_control", session, command)
+        return trouble or str(reason or "")
+
     def apply_control(
         self, adapter: str, session: Session, command: ControlCommand
     ) -> ControlOutcome | None:
@@ -75,22 +83,24 @@ class PluginManager(PluginRegistry):
             What became of it, a refusal with the reason where the adapter raised or is
             quarantined. None: it is not the adapter's affair.
         """
-        hook = "trainmon_apply_control"
+        outcome, trouble = self._ask_for_sure(adapter, "trainmon_apply_control", session, command)
+        if trouble:
+            return ControlOutcome(applied=False, message=trouble)
+        told: ControlOutcome | None = outcome
+        return told
+
+    def _ask_for_sure(self, adapter: str, hook: str, *values: object) -> tuple[Any, str]:
+        """Return what an adapter answers, and why that is no answer: it raised, or does not run."""
         door = self._doors.get(adapter)
         health = door.hooks.get(hook) if door is not None else None
         if door is None or health is None:
-            return None
+            return None, ""
         if door.state is not PluginState.ACTIVE:
-            return ControlOutcome(
-                applied=False, message=f"plugin {adapter} is {door.state.value}: {door.last_error}"
-            )
+            return None, f"plugin {adapter} is {door.state.value}: {door.last_error}"
         failed_before = health.failures
-        outcome: ControlOutcome | None = self._ask(adapter, hook, session, command)
-        if health.failures != failed_before:
-            return ControlOutcome(
-                applied=False, message=f"plugin {adapter} raised in {door.last_error}"
-            )
-        return outcome
+        answer = self._ask(adapter, hook, *values)
+        raised = health.failures != failed_before
+        return answer, f"plugin {adapter} raised in {door.last_error}" if raised else ""
 
     # Observer hooks: every plugin, in the relay.
 

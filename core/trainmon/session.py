@@ -79,6 +79,7 @@ class Session:
             normalization,
             lambda raw: manager.collect_batch(adapter, self, raw),
             self.failed,
+            first_rank=info.rank == 0,
         )
         self._controls = ControlPoint(
             self._channel,
@@ -90,7 +91,7 @@ class Session:
             self.failed,
             settings.pause_orphan_timeout_s,
         )
-        self._controls.check = lambda command: bare.objection(self.control_context, command)
+        self._controls.check = lambda command: manager.check_control(adapter, self, command)
         self._controls.peers = Peers(self._controls, info.world_size)
 
     # What adapters and people read.
@@ -280,9 +281,7 @@ class Session:
         Raises:
             StopTraining: Someone asked the run to stop.
         """
-        schedulers = scheduler if isinstance(scheduler, (list, tuple)) else (scheduler,)
-        known = tuple(each for each in schedulers if each is not None)
-        self.visit_control_point(bare.LoopContext(optimizers, known))
+        self.visit_control_point(bare.context_of(optimizers, scheduler))
 
     @guarded
     def visit_control_point(self, context: Any) -> None:

@@ -25,7 +25,15 @@ from trainmon.plugin import hookimpl
 if TYPE_CHECKING:
     from trainmon.session import Session
 
-__all__ = ["NAME", "BareLoop", "LoopContext", "objection", "rate_told", "scalars_told"]
+__all__ = [
+    "NAME",
+    "BareLoop",
+    "LoopContext",
+    "context_of",
+    "objection",
+    "rate_told",
+    "scalars_told",
+]
 
 NAME = "bare"
 
@@ -68,27 +76,37 @@ class BareLoop:
         return [] if spec is None else [spec]
 
     @hookimpl
+    def trainmon_check_control(self, session: Session, command: ControlCommand) -> str:
+        """Say what a loop of one's own cannot do, or not now."""
+        return objection(session.control_context, command)
+
+    @hookimpl
     def trainmon_apply_control(
         self, session: Session, command: ControlCommand
     ) -> ControlOutcome | None:
         """Change the learning rate; what else a loop of one's own cannot do is refused."""
         if command.kind is ControlKind.ADJUST_LEARNING_RATE:
             return adjust_learning_rate(_rates(session.control_context), command)
-        if command.kind in (ControlKind.SAVE_CHECKPOINT, ControlKind.EVALUATE):
-            what = command.kind.value.replace("_", " ")
-            return ControlOutcome(
-                applied=False,
-                message=f"this loop does not say how to {what}: offer it with "
-                f"session.add_control({command.kind.value!r}, ...)",
-            )
-        return None
+        refusal = objection(session.control_context, command)
+        return ControlOutcome(applied=False, message=refusal) if refusal else None
+
+
+def context_of(optimizers: Sequence[Any], scheduler: Any) -> LoopContext:
+    """Return what ``control_point`` was given; a scheduler may be one, several or None."""
+    schedulers = scheduler if isinstance(scheduler, (list, tuple)) else (scheduler,)
+    return LoopContext(optimizers, tuple(each for each in schedulers if each is not None))
 
 
 def objection(context: Any, command: ControlCommand) -> str:
     """Return what a loop of one's own has against a command, which is not carried out."""
-    adjusts = command.kind is ControlKind.ADJUST_LEARNING_RATE
-    if adjusts and isinstance(context, LoopContext):
+    if command.kind is ControlKind.ADJUST_LEARNING_RATE:
         return learning_rate_objection(_rates(context), command)
+    if command.kind in (ControlKind.SAVE_CHECKPOINT, ControlKind.EVALUATE):
+        what = command.kind.value.replace("_", " ")
+        return (
+            f"this loop does not say how to {what}: offer it with "
+            f"session.add_control({command.kind.value!r}, ...)"
+        )
     return ""
 
 

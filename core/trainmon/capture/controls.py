@@ -34,6 +34,10 @@ __all__ = ["ControlPoint", "Knob", "command_from", "spec_fields"]
 
 _REMEMBERED = 256
 _WAIT_S = 0.25
+#: Name of the resume by which a rank whose link is gone asks the others to end a pause, and how
+#: long it waits after they refused.
+_ORPHANED = "orphaned pause"
+_ASK_AGAIN_S = 10.0
 
 
 @dataclass
@@ -104,6 +108,7 @@ class ControlPoint:
         self._unread: list[tuple[int, dict[str, Any], Callable[[], float | None]]] = []
         self._asked: set[str] = set()
         self._own_resume = ""
+        self._ask_again_s = 0.0
         self.knobs: dict[str, Knob] = {}
         self.peers: Peers | None = None
         """The other ranks of the run; a command then takes effect on all at the same step."""
@@ -159,9 +164,17 @@ class ControlPoint:
         if command.kind is ControlKind.PAUSE:
             return "the training is stopping" if self.stop is not None else ""
         if command.kind is ControlKind.RESUME:
-            return "" if self.paused else "the training is not paused"
+            return self._objection_to_resume(command)
         knob = self.knobs.get(command.name or command.kind.value)
         return self.check(command) if knob is None else _objection(knob, command.value)
+
+    def _objection_to_resume(self, command: ControlCommand) -> str:
+        if not self.paused:
+            return "the training is not paused"
+        # As long as one rank can be told to resume, nobody's pause is orphaned.
+        if command.name == _ORPHANED and not self._orphaned():
+            return "its link to the monitor is there"
+        return ""
 
     def expired(self, command: ControlCommand) -> bool:
         """Return whether a command's time to live has passed; then it is told."""
@@ -182,7 +195,8 @@ class ControlPoint:
     def refuse(self, command: ControlCommand, reason: str) -> None:
         """Tell that a command will not be carried out."""
         if command.command_id == self._own_resume:
-            self.end_pause(reason)
+            self._own_resume = ""
+            self._ask_again_s = time.monotonic() + _ASK_AGAIN_S
         elif command.command_id in self._results:  # done already, as another rank proposed it
             self.carry_out(command)
         else:
@@ -227,20 +241,28 @@ class ControlPoint:
         now_ns = time.monotonic_ns()
         return max((now_ns - each for each in since if each), default=0) / 1e9
 
-    def _leave_if_orphaned(self) -> None:
+    def _orphaned(self) -> str:
+        """Return why nobody can end the pause any more; empty where somebody can."""
         lost_s = self._away_s()
-        if not self._words[Word.PAUSED] or lost_s <= self._orphan_timeout_s:
-            return
-        reason = (
+        if lost_s <= self._orphan_timeout_s:
+            return ""
+        return (
             f"the monitor has been away for {lost_s:.0f} s "
             f"(TRAINMON_PAUSE_ORPHAN_TIMEOUT is {self._orphan_timeout_s:g})"
         )
+
+    def _leave_if_orphaned(self) -> None:
+        reason = self._orphaned() if self._words[Word.PAUSED] else ""
+        if not reason:
+            return
         if self.peers is None or not self.peers.joined:
             self.end_pause(reason)
-        elif not self._own_resume:  # the others wait at this step, too
+        elif not self._own_resume and time.monotonic() >= self._ask_again_s:
+            # The others wait at this step, too: it ends on all, or on none.
             log.warning("trainmon: the pause is to end on all ranks: %s", reason)
             self._own_resume = uuid.uuid4().hex
-            self.peers.ask(ControlCommand(self._own_resume, ControlKind.RESUME, "trainmon"))
+            resume = ControlCommand(self._own_resume, ControlKind.RESUME, "trainmon", _ORPHANED)
+            self.peers.ask(resume)
 
     def _take(self) -> None:
         """Carry out every command that lies there; one that cannot be read harms no other."""
@@ -292,7 +314,7 @@ class ControlPoint:
         if command.kind is ControlKind.PAUSE:
             return self._pause(command)
         if command.kind is ControlKind.RESUME:
-            return self._resume()
+            return self._resume(command)
         knob = self.knobs.get(command.name or command.kind.value)
         if knob is not None:
             return _turn(knob, command.value)
@@ -311,7 +333,7 @@ class ControlPoint:
     def _pause(self, command: ControlCommand) -> ControlOutcome:
         if self.stop is not None:
             return ControlOutcome(False, "the training is stopping")
-        self._own_resume = ""
+        self._own_resume, self._ask_again_s = "", 0.0
         if self._words[Word.PAUSED]:
             return ControlOutcome(True, f"already paused by {self.paused_by or 'a viewer'}")
         self.paused_by = command.issued_by
@@ -321,9 +343,12 @@ class ControlPoint:
         self._status("PAUSED", f"paused by {command.issued_by or 'a viewer'}")
         return ControlOutcome(applied=True)
 
-    def _resume(self) -> ControlOutcome:
+    def _resume(self, command: ControlCommand) -> ControlOutcome:
         if not self._words[Word.PAUSED]:
             return ControlOutcome(False, "the training is not paused")
+        if command.name == _ORPHANED:
+            self.end_pause(self._orphaned() or "the link to the monitor is gone on every rank")
+            return ControlOutcome(applied=True)
         self._words[Word.PAUSED] = 0
         self._status(self._state_before)
         return ControlOutcome(applied=True)

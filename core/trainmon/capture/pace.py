@@ -29,10 +29,15 @@ class FramePace:
     Args:
         block: Where the relay writes what viewers want.
         key_frame_interval_s: Seconds between pictures for the history.
+        by_itself: Whether they are also taken while nobody watches. Of several ranks one does: the
+            others keep a picture only where they are watched, the first rank having died.
     """
 
-    def __init__(self, block: ControlBlock, key_frame_interval_s: float) -> None:
+    def __init__(
+        self, block: ControlBlock, key_frame_interval_s: float, *, by_itself: bool = True
+    ) -> None:
         self._wanted = block.reals
+        self._by_itself = by_itself
         self._key_interval_ns = int(key_frame_interval_s * 1e9)
         self._next_key_ns = 0
         self._beat_ns = -(10**18)
@@ -42,7 +47,7 @@ class FramePace:
         """Return why a picture is due at ``now_ns`` (``time.monotonic_ns()``), or None."""
         rate = self._wanted[Real.FRAMES_PER_SECOND]
         live = rate > 0 and now_ns >= self._rested_ns and now_ns >= self._beat_ns + 1e9 / rate
-        key_frame = now_ns >= self._next_key_ns
+        key_frame = now_ns >= self._next_key_ns and (live or self._by_itself)
         return Due(live=live, key_frame=key_frame) if live or key_frame else None
 
     def taken(self, due: Due, now_ns: int) -> None:

@@ -71,6 +71,7 @@ class StepRecorder:
         normalization: Of the images; None: unknown.
         collect: Asks the session's adapter for the samples of what it captured.
         failed: Told which argument of which call cannot be read, and why.
+        first_rank: Whether this process' pictures are those of the run.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class StepRecorder:
         normalization: Mapping[str, Sequence[float]] | None,
         collect: Callable[[Any], BatchEvent | None],
         failed: Callable[[str, Exception], None],
+        *,
+        first_rank: bool = True,
     ) -> None:
         def failed_in(call: str) -> Callable[[str, Exception], None]:
             return lambda name, error: failed(f"{call}({name}=...)", error)
@@ -92,7 +95,7 @@ class StepRecorder:
         self._failed = failed_in("batch_end")
         self._failed_of_epoch = failed_in("epoch_end")
         self._frames = FrameWriter(channel, normalization, self._failed)
-        self._pace = FramePace(channel.block, settings.key_frame_interval_s)
+        self._pace = FramePace(channel.block, settings.key_frame_interval_s, by_itself=first_rank)
         self._reserve = channel.records.capacity // _RESERVED_PART
         self._under_way = UnderWay(self._failed)
         self._picture_under_way = False

@@ -292,6 +292,17 @@ def test_without_a_viewer_only_key_frames(ends) -> None:
     assert all(due.key_frame and not due.live for due in seen)
 
 
+def test_a_rank_above_0_keeps_a_picture_only_where_it_is_watched(ends) -> None:
+    """The history is rank 0's; the others pay nothing while nobody looks at them."""
+    pace = FramePace(ends.trainer.block, key_frame_interval_s=10, by_itself=False)
+    assert pace.due(SECOND_NS) is None
+    ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 30
+    due = pace.due(2 * SECOND_NS)
+    assert due is not None
+    assert due.live
+    assert due.key_frame
+
+
 def test_a_new_rate_holds_at_once(ends) -> None:
     """A viewer who asks for more does not wait for the beat of the rate before."""
     ends.relay.block.reals[Real.FRAMES_PER_SECOND] = 0.01

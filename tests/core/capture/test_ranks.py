@@ -10,6 +10,7 @@ import pytest
 
 from memory_store import MemoryStore
 from stack import eventually
+from trainmon.capture import controls
 from trainmon.capture.bare import BareLoop, LoopContext, objection
 from trainmon.capture.controls import ControlPoint
 from trainmon.capture.ranks.courier import Timing
@@ -162,6 +163,19 @@ def test_what_one_cannot_do_none_does(ranks) -> None:
     assert first.optimizer.learning_rate == 1.0
 
 
+@pytest.mark.parametrize("kind", ["save_checkpoint", "evaluate"])
+def test_what_a_loop_does_not_offer_is_refused_on_all(ranks, kind) -> None:
+    """Before it is tried anywhere: no rank tells of a failure."""
+    first, second = ranks(0, 1)
+    first.ends.send(command_id="a", kind=kind)
+    told = first.result("a")
+    assert told["state"] == "REJECTED"
+    assert "this loop does not say how to" in told["message"]
+    step = max(first.step, second.step)
+    eventually(lambda: min(first.step, second.step) > step, "more steps")
+    assert first.failures == second.failures == []
+
+
 def test_a_rank_that_fails_where_the_others_did_it_tells(ranks) -> None:
     """What no vote could foresee is told on that rank's page."""
     first, second = ranks(0, 1)
@@ -188,14 +202,42 @@ def test_pause_resume_and_stop(ranks) -> None:
 
 
 def test_an_orphaned_pause_ends_on_all_ranks(ranks) -> None:
-    """The rank whose monitor has been away too long has the others resume with it."""
+    """Where no rank's monitor can end it any more, all resume at once, and say why."""
     first, second = ranks(0, 1)
     first.ends.send(command_id="a", kind="pause")
     eventually(lambda: first.point.paused and second.point.paused, "a pause of both")
     step = second.step
-    first.point._orphan_timeout_s = -1
+    for each in (first, second):
+        each.point._orphan_timeout_s = -1
     eventually(lambda: min(first.step, second.step) > step, "the end of both pauses")
-    assert first.ends.of(Kind.RESULT)[-1]["command_id"] == "a"  # its own resume is nobody's affair
+    for each in (first, second):
+        told = each.ends.records()
+        assert "the monitor has been away" in told[-1][1]["message"]
+        # The resume that ended it is nobody's affair.
+        assert {fact["command_id"] for kind, fact in told if kind is Kind.RESULT} <= {"a"}
+
+
+def test_a_pause_is_kept_while_one_rank_can_be_told_to_end_it(ranks, monkeypatch) -> None:
+    """The rank whose link is gone asks again and again, and resumes with the others when told."""
+    monkeypatch.setattr(controls, "_ASK_AGAIN_S", 0.0)
+    first, second = ranks(0, 1)
+    first.ends.send(command_id="a", kind="pause")
+    eventually(lambda: first.point.paused and second.point.paused, "a pause of both")
+    step, refused = second.step, []
+    refuse = first.point.refuse
+
+    def hear(command, reason) -> None:
+        refused.append(reason)
+        refuse(command, reason)
+
+    first.point.refuse = hear
+    first.point._orphan_timeout_s = -1
+    eventually(lambda: refused, "three refusals", until=lambda told: len(told) >= 3)
+    assert set(refused) == {"rank 1: its link to the monitor is there"}
+    assert first.point.paused
+    assert second.point.paused
+    second.ends.send(command_id="b", kind="resume")
+    eventually(lambda: min(first.step, second.step) > step, "the end of both pauses")
 
 
 def test_a_store_that_fails_ends_the_pause(ranks, store) -> None:

@@ -24,11 +24,13 @@ def test_only_the_sessions_own_adapter_is_asked(manager):
     """Of two adapters each gets what is meant for it, and its answer comes back."""
     batch, epoch = BatchEvent(loss=1.0), EpochEvent(average_loss=1.0)
     specs, outcome = [ControlSpec("momentum")], ControlOutcome(applied=True)
+    reason = "not now"
     own = RecordingPlugin(
         {
             "trainmon_collect_batch": batch,
             "trainmon_collect_epoch": epoch,
             "trainmon_declare_controls": specs,
+            "trainmon_check_control": reason,
             "trainmon_apply_control": outcome,
         }
     )
@@ -40,6 +42,7 @@ def test_only_the_sessions_own_adapter_is_asked(manager):
     assert manager.collect_batch("own", "session", "raw") is batch
     assert manager.collect_epoch("own", "session", "raw") is epoch
     assert manager.declare_controls("own", "session", "raw") is specs
+    assert manager.check_control("own", "session", PAUSE) == reason
     assert manager.apply_control("own", "session", PAUSE) is outcome
 
     assert [(call.hook, call.arguments) for call in own.calls] == [
@@ -47,6 +50,7 @@ def test_only_the_sessions_own_adapter_is_asked(manager):
         ("trainmon_collect_batch", {"session": "session", "raw": "raw"}),
         ("trainmon_collect_epoch", {"session": "session", "raw": "raw"}),
         ("trainmon_declare_controls", {"session": "session", "raw": "raw"}),
+        ("trainmon_check_control", {"session": "session", "command": PAUSE}),
         ("trainmon_apply_control", {"session": "session", "command": PAUSE}),
     ]
     assert other.calls == []
@@ -60,6 +64,7 @@ def test_an_adapter_that_does_not_answer_is_no_error(manager, adapter):
     assert manager.collect_batch(adapter, "session", "raw") is None
     assert manager.collect_epoch(adapter, "session", "raw") is None
     assert manager.declare_controls(adapter, "session", "raw") == ()
+    assert manager.check_control(adapter, "session", PAUSE) == ""
     assert manager.apply_control(adapter, "session", PAUSE) is None
 
 
@@ -105,6 +110,13 @@ def test_a_command_that_makes_an_adapter_raise_is_refused_with_the_reason(manage
     assert outcome is not None
     assert not outcome.applied
     assert outcome.message.startswith("plugin own is quarantined: trainmon_apply_control")
+
+
+def test_a_check_that_raises_is_an_objection(manager):
+    """What cannot be said beforehand must not happen on some ranks only."""
+    manager.register(RecordingPlugin({"trainmon_check_control": ValueError("no trainer")}), "own")
+    reason = manager.check_control("own", "session", PAUSE)
+    assert reason == "plugin own raised in trainmon_check_control: ValueError: no trainer"
 
 
 def test_a_watched_adapters_failures_are_told_where_it_was_asked(manager, caplog):

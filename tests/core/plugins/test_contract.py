@@ -17,6 +17,7 @@ ADAPTER_HOOKS = {
     "trainmon_collect_batch",
     "trainmon_collect_epoch",
     "trainmon_declare_controls",
+    "trainmon_check_control",
     "trainmon_apply_control",
 }
 

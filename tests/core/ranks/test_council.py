@@ -167,6 +167,46 @@ def test_a_rank_that_cannot_learn_what_was_decided_says_so(world):
     assert not voter.done
 
 
+def decided_for(run, command: str) -> None:
+    """Go on until rank 0 has carried a command out, and rank 1's courier knows of no decision."""
+    first, second = run.ranks
+    while command not in first.done:
+        first.courier.turn()
+        if not second.courier._open:
+            second.courier.turn()  # it reads the proposal, and nothing that comes later
+        while second.courier._votes:
+            number, text = second.courier._votes.popleft()
+            run.store.write(f"vote/{number}/1", text)
+        for rank in run.ranks:
+            if run.may_go(rank):
+                rank.go()
+        run.now_s += 0.02
+
+
+def test_a_decision_that_comes_with_the_end_is_heard(world):
+    """It is carried out though the courier reads it, and that the others left, in mid-visit."""
+    run = world(2)
+    first, second = run.ranks
+    command = first.ask(ControlKind.STOP)
+    decided_for(run, command)
+    first.courier._write(Entry(Said.LEFT, 0, rank=0))
+    assert not second.courier.inbox
+    apply, turned = second.council._apply, []
+
+    def apply_then_turn(step: int) -> None:
+        apply(step)
+        if not turned:
+            turned.append(step)
+            second.courier.turn()
+
+    second.council._apply = apply_then_turn
+    for _ in range(3):
+        second.go()  # its courier turns in the midst of the first visit, and never else
+    assert second.courier.lost
+    assert second.done == first.done
+    assert second.doubts == []
+
+
 def test_closing_answers_what_waits(world):
     """Every command that was asked of a rank has an end, also when its session ends first."""
     run = world(2)
