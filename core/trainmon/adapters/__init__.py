@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Scale,
         adjust_learning_rate,
         learning_rate_control,
+        learning_rate_objection,
         wanted_scale,
     )
     from trainmon.capture.lifecycle import ending_of
@@ -32,6 +33,7 @@ __all__ = [
     "harmless",
     "join_ranks",
     "learning_rate_control",
+    "learning_rate_objection",
     "open_run",
     "rank_and_world",
     "say",
@@ -50,6 +52,7 @@ _HOMES = {
     "harmless": "trainmon.adapters.runs",
     "join_ranks": "trainmon.adapters.ranks",
     "learning_rate_control": "trainmon.capture.learning_rate",
+    "learning_rate_objection": "trainmon.capture.learning_rate",
     "open_run": "trainmon.adapters.runs",
     "rank_and_world": "trainmon.adapters.ranks",
     "say": "trainmon.adapters.runs",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainmon.adapters import LearningRates, adjust_learning_rate, learning_rate_control
+from trainmon.adapters import (
+    LearningRates,
+    adjust_learning_rate,
+    learning_rate_control,
+    learning_rate_objection,
+)
 from trainmon.events import (
     BatchEvent,
     ControlCommand,
@@ -18,6 +23,9 @@ from trainmon_hf_trainer.attach import attach_to_every_trainer
 
 if TYPE_CHECKING:
     from trainmon.session import Session
+
+#: With trainmon_check_control.
+trainmon_hookspec_version = 2
 
 
 @hookimpl
@@ -44,6 +52,15 @@ def trainmon_declare_controls(raw: Any) -> list[ControlSpec]:
     """Offer the learning rate; the callback adds the other knobs itself."""
     spec = learning_rate_control(raw) if isinstance(raw, LearningRates) else None
     return [] if spec is None else [spec]
+
+
+@hookimpl
+def trainmon_check_control(session: Session, command: ControlCommand) -> str:
+    """Say why the learning rate cannot be changed; the other knobs tell that by themselves."""
+    rates = session.control_context
+    if command.kind is ControlKind.ADJUST_LEARNING_RATE and isinstance(rates, LearningRates):
+        return learning_rate_objection(rates, command)
+    return ""
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from trainmon_keras.rates import adjust
 if TYPE_CHECKING:
     from trainmon_keras.fit import Fit
 
-__all__ = ["apply_control", "declare_controls"]
+__all__ = ["apply_control", "declare_controls", "objection"]
 
 
 def declare_controls(fit: Fit) -> list[ControlSpec]:
@@ -45,6 +45,11 @@ def declare_controls(fit: Fit) -> list[ControlSpec]:
             )
         )
     return specs
+
+
+def objection(fit: Fit, command: ControlCommand) -> str:
+    """Return why a command would be refused, which changes nothing; empty where it would not."""
+    return _why_no_evaluation(fit) if command.kind is ControlKind.EVALUATE else ""
 
 
 def apply_control(fit: Fit, command: ControlCommand) -> ControlOutcome | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     )
     from trainmon.session import Session
 
+#: With trainmon_check_control.
+trainmon_hookspec_version = 2
+
 
 @hookimpl
 def trainmon_instrument() -> None:
@@ -49,6 +52,14 @@ def trainmon_declare_controls(raw: Any) -> Sequence[ControlSpec]:
     from trainmon_keras.controls import declare_controls
 
     return declare_controls(raw)
+
+
+@hookimpl
+def trainmon_check_control(session: Session, command: ControlCommand) -> str:
+    """Say why a command would be refused."""
+    from trainmon_keras.controls import objection
+
+    return objection(session.control_context, command)
 
 
 @hookimpl

@@ -8,8 +8,14 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from trainmon.adapters import LearningRates, learning_rate_control
-from trainmon.events import ControlOutcome, ControlSpec, ControlType
+from trainmon.adapters import LearningRates, learning_rate_control, learning_rate_objection
+from trainmon.events import (
+    ControlCommand,
+    ControlKind,
+    ControlOutcome,
+    ControlSpec,
+    ControlType,
+)
 
 if TYPE_CHECKING:
     from trainmon.session import Session
@@ -58,6 +64,12 @@ class FitContext:
         if self._trainer.enable_validation:
             return ""
         return "there is nothing to evaluate with: no validation_step, or no validation data"
+
+    def objection(self, command: ControlCommand) -> str:
+        """Return why a command would be refused, which changes nothing; empty: it would not."""
+        if command.kind is ControlKind.ADJUST_LEARNING_RATE:
+            return learning_rate_objection(self.rates(), command)
+        return self.evaluation_refusal if command.kind is ControlKind.EVALUATE else ""
 
     def evaluate(self) -> ControlOutcome:
         """Let Lightning validate after this batch, by its own rule for when to."""

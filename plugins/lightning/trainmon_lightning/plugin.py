@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "trainmon_apply_control",
+    "trainmon_check_control",
     "trainmon_collect_batch",
     "trainmon_collect_epoch",
     "trainmon_declare_controls",
+    "trainmon_hookspec_version",
 ]
+
+#: With trainmon_check_control.
+trainmon_hookspec_version = 2
 
 
 @hookimpl
@@ -45,6 +50,13 @@ def trainmon_collect_epoch(raw: Any) -> EpochEvent | None:
 def trainmon_declare_controls(raw: Any) -> Sequence[ControlSpec]:
     """Offer the learning rate, a checkpoint and an evaluation; the callback adds the knobs."""
     return declared_controls(raw) if isinstance(raw, FitContext) else []
+
+
+@hookimpl
+def trainmon_check_control(session: Session, command: ControlCommand) -> str:
+    """Say what stands against a command on this rank."""
+    fit = session.control_context
+    return fit.objection(command) if isinstance(fit, FitContext) else ""
 
 
 @hookimpl
