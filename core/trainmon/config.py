@@ -163,10 +163,16 @@ class Settings:
         "Shared memory between a training and its relay for scalars and events, in bytes.",
         _number(int, 1 << 16, 1 << 30),
     )
+    spool_bytes: int = _setting(
+        "TRAINMON_SPOOL_BYTES",
+        1 << 30,
+        "Disk under TRAINMON_HOME a relay takes for what the monitor does not have yet, in bytes.",
+        _number(int, 1 << 18, 1 << 44),
+    )
     outbox_bytes: int = _setting(
         "TRAINMON_OUTBOX_BYTES",
         64 << 20,
-        "What the relay keeps while the monitor is away, in bytes.",
+        "Memory a relay takes for it while that disk cannot be written, in bytes.",
         _number(int, 1 << 16, 1 << 34),
     )
     heartbeat_interval_ms: int = _setting(

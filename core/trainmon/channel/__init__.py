@@ -103,7 +103,9 @@ class TrainerChannel(Channel):
             False where fewer than ``reserve`` bytes of the ring would stay free; the slot is free
             again.
         """
-        # The slot changes hands before the record tells of it: the relay must find it ready.
+        # The slot changes hands before the record tells of it: the relay must find it ready, and a
+        # relay that reads an older record once more must not take the slot for that record's.
+        self.block.words[Word.SLOT_0_SINCE + slot] = self.records.written
         self.slots.hand_over(slot)
         if not self.records.write(record, reserve):
             self.slots.free(slot)
@@ -119,8 +121,9 @@ class TrainerChannel(Channel):
         describe another picture.
         """
         for slot, end in enumerate(self._frame_ends):
-            if self.records.released >= end:
+            if self.records.released >= end and not self.slots.is_free(slot):
                 self.slots.free(slot)
+                self.block.words[Word.THINNED_PICTURES] += 1
 
 
 class RelayChannel(Channel):

@@ -53,6 +53,11 @@ class Word(IntEnum):
     """State of each picture slot; see :class:`SlotState`."""
     SLOT_1 = auto()
     SLOT_2 = auto()
+    # written by the training
+    SLOT_0_SINCE = auto()
+    """Records that begin before this position of the record ring tell of what was there before."""
+    SLOT_1_SINCE = auto()
+    SLOT_2_SINCE = auto()
 
 
 class Real(IntEnum):

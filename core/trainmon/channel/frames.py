@@ -73,6 +73,10 @@ class FrameSlots:
         """Return whether the training may write a slot."""
         return bool(self._words[Word.SLOT_0 + slot] == SlotState.FREE)
 
+    def holds(self, slot: int, position: int) -> bool:
+        """Whether a slot still holds what the record at a position of the ring tells of."""
+        return not self.is_free(slot) and position >= self._words[Word.SLOT_0_SINCE + slot]
+
     def close(self) -> None:
         """Let go of the shared bytes; an array somebody still holds keeps them."""
         with suppress(BufferError):

@@ -114,6 +114,26 @@ class RingReader(Ring):
         self.corrupt = 0
         """Records given up because their checksum never came right."""
 
+    @property
+    def position(self) -> int:
+        """Bytes read since the beginning: where the next record begins."""
+        return self._position
+
+    @property
+    def unread(self) -> int:
+        """Bytes written and not yet read."""
+        return self._positions[_WRITER] - self._position
+
+    def resume(self, position: int) -> None:
+        """Read on where another reader, which is gone, has left off for good.
+
+        Args:
+            position: Of the first record that it did not keep; it may not have released those
+                before. One that lies outside of what is in the ring changes nothing.
+        """
+        released: int = self._positions[_READER]
+        self._position = position if released < position <= self._positions[_WRITER] else released
+
     def read(self) -> bytes | None:
         """Return the next record, or None where there is none yet."""
         while self._position < self._positions[_WRITER]:
@@ -144,6 +164,6 @@ class RingReader(Ring):
         self._position = self._position + _padded(length) if fits else self._positions[_WRITER]
         return True
 
-    def release(self) -> None:
-        """Free everything read so far."""
-        self._positions[_READER] = self._position
+    def release(self, position: int | None = None) -> None:
+        """Free everything read so far, or only what lies before ``position``."""
+        self._positions[_READER] = self._position if position is None else position

@@ -18,6 +18,7 @@ from trainmon.channel import RelayChannel, read_hello
 from trainmon.config import Settings
 from trainmon.errors import ConfigurationError
 from trainmon.relay.app import Relay
+from trainmon.relay.keeper import Keeper
 
 __all__ = ["main"]
 
@@ -41,7 +42,9 @@ def _arguments() -> argparse.Namespace:
 async def _run(
     channel: RelayChannel, wake: socket.socket, hello: Mapping[str, Any], settings: Settings
 ) -> int:
-    return await Relay(channel, wake, hello, settings).run()
+    keeper = Keeper(settings, str((hello.get("info") or {}).get("producer_id") or ""))
+    keeper.open()  # before anything else: until the relay before this one is gone, nothing is ours
+    return await Relay(channel, wake, hello, settings, keeper).run()
 
 
 def _give_way() -> None:

@@ -20,8 +20,11 @@ from trainmon.relay.clock import ClockOffset
 from trainmon.relay.commands import Commands
 from trainmon.relay.demand import Demand
 from trainmon.relay.encoder import Encoder
+from trainmon.relay.epochs import EpochMarks
 from trainmon.relay.frame import Frame
+from trainmon.relay.handover import Handover
 from trainmon.relay.inbox import Inbox
+from trainmon.relay.keeper import Keeper, process_began_s
 from trainmon.relay.link import Link
 from trainmon.relay.liveness import Liveness, TrainerProcess
 from trainmon.relay.losses import LossCounter
@@ -33,7 +36,7 @@ from trainmon.relay.recorder import Recorder
 from trainmon.relay.resources import Resources
 from trainmon.relay.run_state import RunState
 from trainmon.tasks import Tasks
-from trainmon.v1.control_pb2 import ControlCommand
+from trainmon.v1.control_pb2 import CommandResult, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
     Heartbeat,
@@ -45,9 +48,11 @@ __all__ = ["Relay"]
 
 _log = logging.getLogger(__name__)
 
-_WATCHED_FLUSH_S, _FLUSH_S = 0.033, 0.25
 #: Scalars come without a call: how often to look for them while somebody watches steps, and else.
+#: What is found is on disk, or in memory where no disk works, at the end of the same turn.
 _WATCHED_TURN_S, _TURN_S = 0.033, 0.1
+#: Part of the ring that may wait for scalars that are held to be merged.
+_HELD_DIVISOR = 4
 #: Without a step for so long the training counts as idle, and is looked at less often.
 _IDLE_AFTER_NS = 1_000_000_000
 _TERMINATE_S = 2.0
@@ -78,6 +83,7 @@ class Relay:
         wake: Connected to the training; a byte is a call to look, its end that the other is gone.
         hello: What the training told at this relay's start.
         settings: As the training has them.
+        keeper: Has the spool, open where that could be done.
     """
 
     def __init__(
@@ -86,37 +92,40 @@ class Relay:
         wake: socket.socket,
         hello: Mapping[str, Any],
         settings: Settings,
+        keeper: Keeper,
     ) -> None:
         self._channel, self._wake, self._settings = channel, wake, settings
+        self._keeper = keeper
         block = channel.block
         self._words = block.words
         self._run_state = RunState(hello)
         self._losses = LossCounter(block)
-        self._outbox = Outbox(settings.outbox_bytes, self._losses)
+        self._outbox = Outbox(settings.outbox_bytes, self._losses, keeper.spool, keeper.failed)
         self._pace = Pace()
         self._liveness = Liveness(block, settings.stall_after_s)
         self._trainer = TrainerProcess(self._run_state.registration.pid)
+        self._trainer_began_s = process_began_s(self._trainer.pid)
         manager = get_manager("relay")
         self._observers = Observers(manager, self._run_state.session, self._losses)
         self._recorder = Recorder(
-            self._run_state, self._outbox, self._pace, self._liveness, self._observers
+            self._run_state, self._outbox, self._losses, self._pace, self._liveness, self._observers
         )
-        self._commands = Commands(channel, self._wake_trainer, self._recorder.answer)
+        self._commands = Commands(channel, self._wake_trainer, self._answer)
         self._recorder.commands = self._commands
         self._clock = ClockOffset()
         self._performance = Performance(block, self._pace, self._losses, self._clock)
         self._resources = Resources(self._trainer.pid)
         self._demand = Demand(block, Budget(settings.overhead_budget))
-        self._encoder = Encoder(
-            block.words, channel.slots, self._losses, self._deliver, self._recorder.note
-        )
+        self._encoder = Encoder(channel.slots, self._losses, self._deliver, self._recorder.note)
+        keeper.tell = self._recorder.note
         self._encoder.labels = tuple(self._run_state.registration.class_names)
         if manager.implements("trainmon_render_batch"):
             session = self._run_state.session
             self._encoder.render = lambda event: manager.render_batch(session, event)
         producer_id = self._run_state.registration.producer_id
         self._link = Link(settings, producer_id, self._outbox, self, self._losses, self._clock)
-        self._inbox = Inbox(channel.records, self._takers(), self._losses)
+        self._follow()
+        self._inbox = Inbox(channel.records, self._takers(), self._losses, self._recorder.before)
         self._tasks = Tasks()
         self._turn = asyncio.Event()
         self._phase = _Phase.LIVE
@@ -126,20 +135,37 @@ class Relay:
         self._told_to_go = False
         #: When to leave a training that lives, ``time.monotonic()``; None: there is no reason.
         self._leave_s: float | None = None
-        self._flushed_s = 0.0
         self._warned: set[str] = set()
 
     def _takers(self) -> dict[Kind, Any]:
         recorder = self._recorder
         return {
             Kind.STEP: recorder.step,
-            Kind.FRAME: self._encoder.submit,
+            Kind.FRAME: lambda fields: self._encoder.submit(fields, self._inbox.begin),
             Kind.EPOCH: recorder.epoch,
             Kind.STATUS: recorder.status,
             Kind.DETAILS: self._detail,
             Kind.RESULT: recorder.result,
             Kind.CLOSE: recorder.close,
         }
+
+    def _follow(self) -> None:
+        """Go on where the relay before this one has left off, if there was one."""
+        records, spool = self._channel.records, self._keeper.spool
+        first = not records.released
+        if spool is None or not spool.journal.last:
+            records.resume(0)
+            if not first:
+                self._recorder.follow(None, over=False)
+        else:
+            records.resume(spool.journal.newest.position)
+            left = Handover.unpack(spool.journal.newest.state)
+            self._recorder.follow(left.epochs, over=left.over)
+            self._losses.restore(left.losses)
+        if spool is not None and spool.run is not None:
+            self._link.session_id = spool.run.registration.session_id
+        if first and not self._run_state.registration.rank:
+            self._keeper.offer_others()
 
     # --- turning round ----------------------------------------------------------------------------
 
@@ -157,6 +183,7 @@ class Relay:
         link = self._tasks.start(self._link.run(), "trainmon-link")
         link.add_done_callback(lambda _: self._turn.set())
         self._observers.started()
+        self._keep_run()
         try:
             while not self._done(link):
                 self._look()
@@ -170,6 +197,8 @@ class Relay:
             await self._encoder.close()
             self._resources.close()
             self._observers.close(_OBSERVERS_S)
+            # While the training lives another relay may follow, and goes on with the spool.
+            self._keeper.end(delivered=self._outbox.empty and self._exit_code == EXIT_FINAL)
         return self._exit_code
 
     async def _wait(self) -> None:
@@ -194,15 +223,33 @@ class Relay:
                 self._turn.set()
             self._watch_trainer(now_s)
         self._advance(now_s)
-        flush_s = _WATCHED_FLUSH_S if self._demand.watched else _FLUSH_S
-        if now_s - self._flushed_s >= flush_s:
-            self._flushed_s = now_s
-            self._recorder.flush()
+        self._keep(now_s)
         self._demand.tick(now_s)
         if self._performance.due(now_s, watched=self._demand.watched):
             resources = self._resources.update(now_s)
             self._link.offer_performance(self._performance.message(now_s, resources))
         self._link.outbox_filled()
+
+    def _keep(self, now_s: float) -> None:
+        """Put all that came on disk; then the ring may be written anew, and all of it be sent."""
+        records = self._channel.records
+        if records.used > records.capacity // _HELD_DIVISOR:
+            self._recorder.flush()
+        self._recorder.flush_due(now_s)
+        spool = self._keeper.open_again(now_s)
+        if spool is not None:
+            self._outbox.adopt(spool)
+            self._keep_run()
+        position, marks = self._recorder.kept(records.position)
+        self._outbox.commit(position, lambda: self._handover(marks))
+        records.release(position)
+
+    def _handover(self, marks: EpochMarks) -> bytes:
+        return Handover(marks, self._recorder.over, self._losses.saved()).pack()
+
+    def _keep_run(self) -> None:
+        registration = self._run_state.registration
+        self._keeper.keep_run(registration, self._link.session_id, self._trainer_began_s)
 
     def _heard(self) -> None:
         try:
@@ -290,35 +337,45 @@ class Relay:
             self._exit_code = 1
             _log.warning("the link broke: %r", link.exception())
             return
+        self._keep(time.monotonic())
         self._outbox.close()
-        if self._link.ended is not None and self._phase is _Phase.LIVE:
+        if self._link.ended is not None and (self._phase is _Phase.LIVE or self._outbox.count):
             _log.warning(
-                "the monitor at %s wants nothing more of this run: %s; it is no longer shown, "
-                "training goes on",
+                "the monitor at %s wants nothing more of this run: %s; it is no longer shown%s%s",
                 self._settings.monitor,
                 self._link.ended.message,
+                ", training goes on" if self._phase is _Phase.LIVE else "",
+                self._told_rest("; {count} records that it does not have are kept in {folder}"),
             )
+
+    def _told_rest(self, text: str) -> str:
+        """Tell of what is undelivered and on disk; empty: nothing is."""
+        count = self._outbox.count if self._keeper.spool is not None else 0
+        return text.format(count=count, folder=self._keeper.folder) if count else ""
 
     async def _goodbye(self, link: asyncio.Task[None]) -> None:
         """Close the stream politely where everything was said."""
         if self._outbox.empty:
             self._link.finish()
             await asyncio.wait((link,), timeout=_TERMINATE_S)
-        elif self._phase is _Phase.CLOSING and self._link.session_id:
+        elif self._phase is _Phase.CLOSING and self._link.ended is None:
+            rest = self._told_rest("they wait in {folder}, and `trainmon sync` delivers them")
             _log.warning(
-                "%d records of this run could not be delivered to the monitor at %s within %g s "
-                "(TRAINMON_RELAY_LINGER): %s",
+                "%d records of %s could not be delivered to the monitor at %s within %g s "
+                "(TRAINMON_RELAY_LINGER): %s; %s",
                 self._outbox.count,
+                self._run_state.registration.session_name or "this run",
                 self._settings.monitor,
                 self._linger_s(),
                 self._link.last_loss or "it acknowledges nothing",
+                rest or "they are lost, as no spool could be written",
             )
 
     # --- pictures and details ---------------------------------------------------------------------
 
     def _deliver(self, frame: Frame, batch: BatchData) -> None:
         """Send an encoded frame: as a key frame, live, or both where the first would be late."""
-        prompt = self._link.up and not self._outbox.unsent
+        prompt = self._link.up and not self._outbox.lagging
         kept = frame.key_frame and self._recorder.key_frame(batch)
         if kept and frame.live and prompt:
             self._link.supersede_picture()
@@ -330,6 +387,14 @@ class Relay:
     def _detail(self, fields: Mapping[str, Any]) -> None:
         self._recorder.details(fields)
         self._encoder.labels = tuple(self._run_state.registration.class_names)
+        self._keep_run()
+
+    def _answer(self, result: CommandResult) -> None:
+        """Keep what became of a command, and show it at once where its turn comes late."""
+        self._recorder.answer(result)
+        if self._outbox.lagging:
+            self._link.offer_result(result)
+        self._turn.set()
 
     # --- what the link asks and tells -------------------------------------------------------------
 
@@ -349,6 +414,8 @@ class Relay:
         """The monitor has registered us."""
         self._demand.found()
         self._recorder.announce(anew=anew)
+        self._keep_run()
+        self._turn.set()
 
     def configured(self, config: SessionConfig) -> None:
         """The monitor wants this from now on."""

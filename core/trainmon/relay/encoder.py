@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from trainmon.channel import SlotState, Word
 from trainmon.channel.frames import SLOTS, FrameSlots
 from trainmon.relay.frame import Frame, Renderer
 from trainmon.relay.losses import LossCounter
@@ -26,7 +25,6 @@ class Encoder:
     """Encodes frames, the newest first where several wait; key frames are all encoded.
 
     Args:
-        words: The control block's, with the states of the slots.
         slots: Where the arrays lie.
         losses: Where what is thinned is counted.
         deliver: Takes each encoded frame, in the event loop.
@@ -35,13 +33,11 @@ class Encoder:
 
     def __init__(
         self,
-        words: Any,
         slots: FrameSlots,
         losses: LossCounter,
         deliver: Callable[[Frame, BatchData], None],
         note: Callable[[str], None],
     ) -> None:
-        self._words = words
         self._slots = slots
         self._losses = losses
         self._deliver = deliver
@@ -61,14 +57,19 @@ class Encoder:
         """Whether nothing is waiting or being encoded."""
         return self._task is None or self._task.done()
 
-    def submit(self, fields: Mapping[str, Any]) -> None:
-        """Take in a FRAME record; its slot is given back as soon as it was read."""
+    def submit(self, fields: Mapping[str, Any], position: int) -> None:
+        """Take in a FRAME record; its slot is given back as soon as it was read.
+
+        Args:
+            fields: The record.
+            position: Of the ring, where it begins.
+        """
         slot = fields.get("slot")
         if not isinstance(slot, int) or not 0 <= slot < SLOTS:
             self._losses.add("picture", "invalid")
             return
-        if self._words[Word.SLOT_0 + slot] != SlotState.READY:
-            # A relay before this one died with it, and the training took the slot back.
+        if not self._slots.holds(slot, position):
+            # A relay before this one died with it, and the slot was taken back or used again.
             self._losses.add("picture", "relay_lost")
             return
         for waiting in [frame for frame in self._waiting if not frame.key_frame]:

@@ -20,33 +20,43 @@ _PATIENCE = 200
 
 
 class Inbox:
-    """Reads what the training wrote.
+    """Reads what the training wrote. What was read is released by whoever has kept it.
 
     Args:
         ring: Where it lies.
         takers: Who takes which kind; other kinds are counted as invalid.
         losses: Where what could not be taken is counted.
+        before: Called before each record is taken, with its kind and where it begins.
     """
 
     def __init__(
-        self, ring: RingReader, takers: Mapping[Kind, Callable[[Any], None]], losses: LossCounter
+        self,
+        ring: RingReader,
+        takers: Mapping[Kind, Callable[[Any], None]],
+        losses: LossCounter,
+        before: Callable[[Kind, int], None],
     ) -> None:
         self._ring = ring
         self._takers = takers
         self._losses = losses
+        self._before = before
         self._warned: set[str] = set()
+        self.begin = ring.position
+        """Where the record begins that is taken now."""
 
     def drain(self) -> bool:
         """Take what lies there; True: more may be waiting."""
         corrupt = self._ring.corrupt
         taken = 0
-        while taken < _BURST and (payload := self._ring.read()) is not None:
+        while taken < _BURST:
+            begin = self._ring.position
+            payload = self._ring.read()
+            if payload is None:
+                break
+            self.begin = begin
             self._take(payload)
             taken += 1
-        if taken:
-            self._ring.release()
-        if self._ring.corrupt > corrupt:
-            self._losses.add("scalars", "corrupt", self._ring.corrupt - corrupt)
+        self._losses.add("scalars", "corrupt", self._ring.corrupt - corrupt)
         return taken == _BURST
 
     def drain_all(self) -> None:
@@ -54,12 +64,13 @@ class Inbox:
         for _ in range(_PATIENCE):
             while self.drain():
                 pass
-            if not self._ring.used:
+            if not self._ring.unread:
                 return
 
     def _take(self, payload: bytes) -> None:
         try:
             kind, record = unpack(payload)
+            self._before(kind, self.begin)
             self._takers[kind](record)
         except Exception as error:  # noqa: BLE001 - the records' door: one bad record must not stop the others
             self._losses.add("relay", "invalid_record")

@@ -1,7 +1,7 @@
 """The link to the monitor: register, stream, heartbeats, and all again after each loss.
 
-Order on the stream: heartbeats, then what must arrive, then rates, then pictures. Of pictures at
-most one waits; a newer one takes its place.
+Order on the stream: heartbeats, answers to commands while there is a backlog, then what must
+arrive, then rates, then pictures. Of pictures at most one waits; a newer one takes its place.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import h2.exceptions
@@ -24,7 +26,7 @@ from trainmon.relay.connection import WatchedChannel
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.tasks import within
-from trainmon.v1.control_pb2 import ControlCommand
+from trainmon.v1.control_pb2 import CommandResult, ControlCommand
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
@@ -53,6 +55,8 @@ _TIMEOUT_MS = (1000, 60_000)
 _LEAST_BEAT_MS = 100
 #: What a request holds beside its payload, in bytes.
 _ENVELOPE_BYTES = 512
+#: Answers that wait to be shown ahead of a backlog; of more the newest.
+_MOST_RESULTS = 100
 _FINAL = frozenset(
     {
         ErrorCode.ERROR_CODE_SESSION_CLOSED,
@@ -111,8 +115,9 @@ class LinkHandler(Protocol):
 
 @dataclass
 class _Pending:
-    """What waits to be sent beside the outbox: the newest of each."""
+    """What waits to be sent beside the outbox: answers, and the newest of everything else."""
 
+    results: deque[CommandResult] = field(default_factory=partial(deque, maxlen=_MOST_RESULTS))
     picture: BatchData | None = None
     performance: PerformanceData | None = None
     heartbeat_due: bool = False
@@ -187,6 +192,15 @@ class Link:
         """Send rates; of several that wait only the newest."""
         if self.up:
             self._pending.performance = data
+            self._work.set()
+
+    def offer_result(self, result: CommandResult) -> None:
+        """Show an answer ahead of a backlog; it comes again in its turn, to be kept.
+
+        A monitor takes the same answer twice for one.
+        """
+        if self.up:
+            self._pending.results.append(result)
             self._work.set()
 
     def outbox_filled(self) -> None:
@@ -350,6 +364,9 @@ class Link:
             heartbeat.timestamp_ms = wire.now_ms()
             heartbeat.sequence_number = self._beats
             return TelemetryRequest(heartbeat=heartbeat)
+        if pending.results:
+            result = pending.results.popleft()
+            return TelemetryRequest(command_result=result, timestamp_ms=result.timestamp_ms)
         return self._next_sequenced() or self._next_best_effort()
 
     def _next_sequenced(self) -> TelemetryRequest | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 from trainmon.channel import ControlBlock, Word
 from trainmon.v1.telemetry_pb2 import LossCount
@@ -23,22 +24,35 @@ class LossCounter:
     """Counts losses; thread-safe.
 
     Args:
-        block: Where the training counts its own.
+        block: Where the training counts its own; None: there is no training.
     """
 
-    def __init__(self, block: ControlBlock) -> None:
-        self._words = block.words
+    def __init__(self, block: ControlBlock | None = None) -> None:
+        self._words = None if block is None else block.words
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def add(self, kind: str, reason: str, count: int = 1) -> None:
         """Count ``count`` records of a kind, lost for a reason (see LossCount)."""
-        with self._lock:
-            self._counts[kind, reason] += count
+        if count:
+            with self._lock:
+                self._counts[kind, reason] += count
 
     def count(self, kind: str, reason: str) -> int:
         """Return how many there were, those that the training counted included."""
         return self._all()[kind, reason]
+
+    def saved(self) -> dict[str, int]:
+        """Return what was counted here, for :meth:`restore` of another relay's."""
+        with self._lock:
+            return {f"{kind}/{reason}": count for (kind, reason), count in self._counts.items()}
+
+    def restore(self, saved: Mapping[str, int]) -> None:
+        """Add what was counted by a relay before this one."""
+        with self._lock:
+            for name, count in saved.items():
+                kind, _, reason = name.partition("/")
+                self._counts[kind, reason] += int(count)
 
     def messages(self) -> list[LossCount]:
         """Return every count above 0, sorted."""
@@ -51,6 +65,7 @@ class LossCounter:
     def _all(self) -> Counter[tuple[str, str]]:
         with self._lock:
             counts = self._counts.copy()
-        for word, kind, reason in _TRAINER:
-            counts[kind, reason] += self._words[word]
+        if self._words is not None:
+            for word, kind, reason in _TRAINER:
+                counts[kind, reason] += self._words[word]
         return counts

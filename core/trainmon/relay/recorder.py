@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainmon import wire
-from trainmon.channel import StepRecord
-from trainmon.relay.backlog import Entry, RecordKind
+from trainmon.channel import Kind, StepRecord
 from trainmon.relay.commands import Commands
-from trainmon.relay.epochs import Epochs
+from trainmon.relay.entry import Entry, RecordKind
+from trainmon.relay.epochs import EpochMarks, Epochs
 from trainmon.relay.liveness import Liveness
+from trainmon.relay.losses import LossCounter
+from trainmon.relay.merging import halve, rows_in
 from trainmon.relay.observers import Observers
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.pace import Pace
@@ -19,6 +21,7 @@ from trainmon.relay.scalars import Scalars
 from trainmon.v1.control_pb2 import CommandResult, CommandState
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
+    MetricData,
     SessionDetails,
     StatusUpdate,
     TelemetryRequest,
@@ -26,6 +29,9 @@ from trainmon.v1.telemetry_pb2 import (
 )
 
 __all__ = ["Recorder"]
+
+#: How long rows are held at most to be merged, in seconds, where little room is left for them.
+_MOST_HELD_S, _LEAST_HELD_S = 5.0, 0.1
 
 _STANDSTILLS = frozenset({"PAUSED", "EVALUATING"})
 #: States that a step puts an end to, whatever the training has said.
@@ -46,6 +52,7 @@ class Recorder:
     Args:
         run: What is known of the run.
         outbox: Where what is to be kept goes.
+        losses: Where merged rows are counted.
         pace: The frame-rate tracker.
         liveness: Judges the training.
         observers: Are told.
@@ -55,6 +62,7 @@ class Recorder:
         self,
         run: RunState,
         outbox: Outbox,
+        losses: LossCounter,
         pace: Pace,
         liveness: Liveness,
         observers: Observers,
@@ -62,6 +70,7 @@ class Recorder:
         self.run = run
         self.commands: Commands | None = None
         self._outbox = outbox
+        self._losses = losses
         self._pace = pace
         self._liveness = liveness
         self._observers = observers
@@ -69,13 +78,59 @@ class Recorder:
         self._epochs = Epochs()
         self._status: Entry | None = None
         self._farewell: StatusUpdate | None = None
+        self._kept_farewell = self._holds_goodbye = False
+        self._held_since_s = 0.0
+        self._marks = (0, self._epochs.marks())
         self._liveness.status(run.status)
         self._learn_lengths()
 
     @property
     def closing(self) -> bool:
         """Whether the run has ended, and nothing but the rest of its pictures comes."""
-        return self._farewell is not None
+        return self._farewell is not None or self._kept_farewell
+
+    @property
+    def over(self) -> bool:
+        """Whether the last state was kept, by this relay or by one before it."""
+        return self._kept_farewell
+
+    def follow(self, marks: EpochMarks | None, *, over: bool) -> None:
+        """Go on where another relay has left off.
+
+        Args:
+            marks: What it knew of the epochs; None: that is lost.
+            over: It has kept the last state.
+        """
+        if marks is None:
+            self._epochs = Epochs(late=True)
+        else:
+            self._epochs.restore(marks)
+        self._kept_farewell = over
+
+    # --- what is held -----------------------------------------------------------------------------
+
+    def before(self, kind: Kind, position: int) -> None:
+        """Note where the next record begins.
+
+        While records are held here, a relay that follows must read from the first of them: only
+        steps and the goodbye are held, and whatever comes after steps flushes them first.
+        """
+        if kind is not Kind.STEP:
+            self.flush()
+        if not self._holding:
+            self._marks = (position, self._epochs.marks())
+
+    def kept(self, position: int) -> tuple[int, EpochMarks]:
+        """Return from where a relay that follows must read, and what is known there.
+
+        Args:
+            position: Up to where the ring was read.
+        """
+        return self._marks if self._holding else (position, self._epochs.marks())
+
+    @property
+    def _holding(self) -> bool:
+        return self._holds_goodbye or bool(self._scalars.rows)
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -94,7 +149,6 @@ class Recorder:
 
     def epoch(self, fields: Mapping[str, Any]) -> None:
         """An epoch ended."""
-        self.flush()
         data = wire.epoch_data(fields, self._epochs.mean_loss(int(fields["epoch"])))
         self._epochs.judge(data)
         request = TelemetryRequest(epoch_data=data, timestamp_ms=data.timestamp_ms)
@@ -103,7 +157,6 @@ class Recorder:
 
     def status(self, fields: Mapping[str, Any]) -> None:
         """The training does something else now."""
-        self.flush()
         update = wire.status_update(fields, _STEPPING)
         self._enter(fields, update.timestamp_ms)
         self._keep_status(update)
@@ -123,6 +176,7 @@ class Recorder:
         update = wire.status_update(fields, _STEPPING)
         self._enter(fields, update.timestamp_ms)
         self._farewell = update
+        self._holds_goodbye = True
 
     # --- what the relay itself knows --------------------------------------------------------------
 
@@ -163,24 +217,51 @@ class Recorder:
 
     def announce(self, *, anew: bool) -> None:
         """Say again what the run does, to a monitor that was away; ``anew``: that knew nothing."""
-        waiting = self._status is not None and not self._status.sequence
+        waiting = self._outbox.waits(self._status)
         if self.closing or (waiting and not (anew and self.run.notes)):
             return
         step = self._pace.global_step if self._pace.steps else None
         self._keep_status(self.run.announcement(_STEPPING, step, with_notes=anew))
 
+    def flush_due(self, now_s: float) -> None:
+        """Keep the scalars gathered so far; where little room is left, wait for more to merge."""
+        if not self._scalars.rows:
+            self._held_since_s = now_s
+            return
+        times = self._outbox.halvings
+        held_s = min(_MOST_HELD_S, _LEAST_HELD_S * 2**times) if times else 0.0
+        if now_s - self._held_since_s >= held_s:
+            self.flush()
+            self._held_since_s = now_s
+
     def flush(self) -> None:
         """Keep the scalars gathered so far."""
+        if not self._scalars.rows:
+            return
         for data in self._scalars.flush():
-            request = TelemetryRequest(metric_data=data, timestamp_ms=data.timestamp_ms)
+            kept = self._thinned(data)
+            request = TelemetryRequest(metric_data=kept, timestamp_ms=kept.timestamp_ms)
             self._outbox.add(RecordKind.SCALARS, request)
+
+    def _thinned(self, data: MetricData) -> MetricData:
+        """Merge rows, the more the less room there is."""
+        times = self._outbox.halvings
+        if not times:
+            return data
+        rows = rows_in(data)
+        # Rows merged for the first time get three columns more: halved once, they would not shrink.
+        for _ in range(times + 1):
+            data = halve(data)
+        self._losses.add(RecordKind.SCALARS.value, "merged", rows - rows_in(data))
+        return data
 
     def finish(self) -> None:
         """Keep the last state; nothing comes after it."""
-        if self._farewell is None or self._outbox.closed:
+        if self._farewell is None or self._kept_farewell or self._outbox.closed:
             return
         self.flush()
         self._keep_status(self._farewell, last=True)
+        self._kept_farewell, self._holds_goodbye = True, False
         self._observers.ended(self._farewell)
 
     # --- helpers ----------------------------------------------------------------------------------

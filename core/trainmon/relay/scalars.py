@@ -9,10 +9,9 @@ from trainmon.v1.telemetry_pb2 import MetricData, MetricSeries
 __all__ = ["LOSS", "Scalars"]
 
 LOSS = "loss"
-#: Rows in one message at most; some 100 KB.
-_MAX_ROWS = 4096
-#: Bytes of names in one message at most.
-_MAX_NAME_BYTES = 1 << 16
+#: Rows in one message at most, and bytes of names: below 64 KiB, which every monitor takes.
+_MAX_ROWS = 2048
+_MAX_NAME_BYTES = 1 << 13
 
 
 class Scalars:

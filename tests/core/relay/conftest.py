@@ -301,6 +301,11 @@ class Trainer:
         self.wake = ours
 
     @property
+    def spool(self) -> Path:
+        """Where the relay keeps what the monitor does not have."""
+        return Path(os.environ["TRAINMON_HOME"]) / "spool" / self.info["producer_id"]
+
+    @property
     def errors(self) -> str:
         """What the relay has written to stderr so far."""
         return self._log.read_text()

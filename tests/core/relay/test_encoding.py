@@ -159,7 +159,6 @@ async def desk():
     channel = TrainerChannel.create(4096)
     delivered, notes = [], []
     encoder = Encoder(
-        channel.block.words,
         channel.slots,
         LossCounter(channel.block),
         lambda frame, batch: delivered.append((frame, batch)),
@@ -190,9 +189,9 @@ async def test_of_live_frames_the_newest_wins_and_key_frames_all_stay(desk):
     """Three slots: one is replaced while it waits, the key frame before it is not."""
     channel, encoder, delivered, _ = desk
     images = np.zeros((1, 8, 8), np.uint8)
-    encoder.submit(hand_over(channel, images, global_step=1, key_frame=True))
-    encoder.submit(hand_over(channel, images, global_step=2))
-    encoder.submit(hand_over(channel, images, global_step=3))
+    encoder.submit(hand_over(channel, images, global_step=1, key_frame=True), 0)
+    encoder.submit(hand_over(channel, images, global_step=2), 0)
+    encoder.submit(hand_over(channel, images, global_step=3), 0)
     await idle(encoder)
     assert [batch.global_step for _, batch in delivered] == [1, 3]
     assert encoder._losses.count("picture", "relay_busy") == 1
@@ -214,12 +213,12 @@ async def test_a_record_that_lies_about_its_slot_harms_nothing(desk, record):
     """It is counted; the slot is given back; the next frame is encoded."""
     channel, encoder, delivered, _ = desk
     channel.slots.hand_over(0)
-    encoder.submit(record)
+    encoder.submit(record, 0)
     await idle(encoder)
     assert encoder._losses.count("picture", "invalid") == 1
     if record.get("slot") == 0:
         assert channel.block.words[Word.SLOT_0] == 0
-    encoder.submit(hand_over(channel, np.zeros((1, 8, 8), np.uint8)))
+    encoder.submit(hand_over(channel, np.zeros((1, 8, 8), np.uint8)), 0)
     await idle(encoder)
     assert len(delivered) == 1
 
@@ -229,7 +228,7 @@ async def test_a_slot_the_training_took_back_is_not_read(desk):
     channel, encoder, delivered, _ = desk
     record = hand_over(channel, np.zeros((1, 8, 8), np.uint8))
     channel.slots.free(record["slot"])
-    encoder.submit(record)
+    encoder.submit(record, 0)
     await idle(encoder)
     assert delivered == []
     assert encoder._losses.count("picture", "relay_lost") == 1
@@ -243,7 +242,7 @@ async def test_a_class_without_a_name_is_told(desk):
     writer = channel.slots.writer(record["slot"])
     writer.allocate("images", (1, 8, 8), np.dtype(np.uint8))
     writer.allocate("targets", (1,), np.dtype(np.int64))[...] = 7
-    encoder.submit({**record, "arrays": writer.layout})
+    encoder.submit({**record, "arrays": writer.layout}, 0)
     await idle(encoder)
     assert delivered[0][1].ground_truth[0].true_class == 7
     assert "class index 7 lies outside the 2 class names" in notes[0]

@@ -309,10 +309,11 @@ async def test_after_the_goodbye_all_is_delivered_and_the_relay_is_gone(monitor,
     assert monitor.statuses()[-1] == status
     assert (last.status_update.message, last.status_update.global_step) == ("over", 49)
     assert linked.errors == ""
+    assert not linked.spool.exists()
 
 
 async def test_without_a_monitor_the_relay_lingers_and_then_goes(monitor, trainer):
-    """Not for ever; nothing counts as delivered; nobody is bothered about an absent monitor."""
+    """Not for ever; nothing counts as delivered; one line tells where it waits, and what to do."""
     await monitor.stop()
     trainer.environment["TRAINMON_RELAY_LINGER"] = "0.5"
     trainer.start()
@@ -320,7 +321,10 @@ async def test_without_a_monitor_the_relay_lingers_and_then_goes(monitor, traine
     trainer.tell(Kind.CLOSE, status="COMPLETED")
     assert await trainer.ended() == EXIT_FINAL
     assert trainer.words[Word.DELIVERED] == 0
-    assert trainer.errors == ""
+    assert trainer.errors.count("\n") == 1
+    assert "3 records of a run could not be delivered" in trainer.errors
+    assert f"they wait in {trainer.spool}, and `trainmon sync` delivers them" in trainer.errors
+    assert trainer.spool.is_dir()
 
 
 async def test_a_monitor_that_comes_while_the_relay_lingers_gets_everything(monitor, trainer):
