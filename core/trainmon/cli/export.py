@@ -122,7 +122,7 @@ async def _export_table(client: Client, summary: SessionSummary, options: _Optio
         columns, cells = histories.commands(snapshot.commands)
     with _writing(summary, options, columns) as writer:
         writer.write(cells)
-    return f"{len(cells[0]):,} {options.what}"
+    return f"{len(cells[0]):,} {options.what if len(cells[0]) != 1 else options.what[:-1]}"
 
 
 async def _export_metrics(client: Client, summary: SessionSummary, options: _Options) -> str:
@@ -138,7 +138,7 @@ async def _export_metrics(client: Client, summary: SessionSummary, options: _Opt
             writer.write(columns)
             rows += len(columns[0])
             advance(len(columns[0]))
-    return f"{rows:,} rows of {len(counts)} series"
+    return f"{rows:,} {'row' if rows == 1 else 'rows'} of {len(counts)} series"
 
 
 async def _chosen(reader: PointReader, whole: Piece, wanted: Sequence[str]) -> dict[str, int]:

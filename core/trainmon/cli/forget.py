@@ -17,7 +17,7 @@ from trainmon.v1.dashboard_pb2 import ListSessionsResponse, SessionState, Sessio
 if TYPE_CHECKING:
     from trainmon.cli.client import Client
 
-__all__ = ["prune", "rm"]
+__all__ = ["old_sessions", "prune", "rm"]
 
 #: The states from which nothing more comes.
 _ENDS = frozenset(
@@ -95,7 +95,7 @@ def prune(
     if older_than is None and keep is None:
         raise click.UsageError("say what is old: --older-than 30d, --keep 20, or both")
     address = address_of(monitor or parents_monitor)
-    chosen = _old(asyncio.run(listed(address)), wanted or _ENDS, keep or 0, older_than)
+    chosen = old_sessions(asyncio.run(listed(address)), wanted or _ENDS, keep or 0, older_than)
     if not chosen:
         click.echo("nothing to prune")
         return
@@ -106,7 +106,7 @@ def prune(
     raise click.exceptions.Exit(int(_delete_asked(address, chosen, yes=yes)))
 
 
-def _old(
+def old_sessions(
     response: ListSessionsResponse,
     states: frozenset[SessionState],
     keep: int,

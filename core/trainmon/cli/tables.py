@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import click
@@ -56,24 +56,31 @@ class CsvWriter(TableWriter):
         self._stream = stream
         self._columns = columns
         self._shown = shown
-        self._write_lines([[column.name] for column in columns])
+        names = [column.name for column in columns]
+        self._write_lines([[self._told(name)] for name in names], names)
 
     def write(self, columns: Sequence[Sequence[Any]]) -> None:
         """Add rows; see :class:`TableWriter`."""
-        self._write_lines(columns)
+        told, texts = [], set[str]()
+        for (_, kind), cells in zip(self._columns, columns, strict=True):
+            told.append([self._told(cell) for cell in cells] if kind == "text" else cells)
+            texts.update(told[-1] if kind == "text" else ())
+        self._write_lines(told, texts)
 
     def close(self) -> None:
         """Do nothing: every row has been written."""
 
-    def _write_lines(self, columns: Sequence[Sequence[Any]]) -> None:
-        shown = self._shown
-        if shown is not None:
-            columns = [
-                [shown(cell) if isinstance(cell, str) else cell for cell in column]
-                for column in columns
-            ]
+    def _told(self, text: str) -> str:
+        return text if self._shown is None else self._shown(text)
+
+    def _write_lines(self, columns: Sequence[Sequence[Any]], texts: Iterable[str]) -> None:
+        # By itself the library quotes a carriage return only where lines end in one.
+        returns = any("\r" in text for text in texts)
         lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
+        writer = csv.writer(
+            lines, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+        )
+        writer.writerows(zip(*columns, strict=True))
         self._stream.write(lines.getvalue().encode())
 
 
