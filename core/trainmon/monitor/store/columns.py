@@ -6,6 +6,7 @@ the mean of the finite ones, and how many there were.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
-__all__ = ["Columns", "Rows", "merge_rows"]
+__all__ = ["Columns", "Rows", "join_rows", "merge_rows"]
 
 Doubles = NDArray[np.float64]
 
@@ -72,6 +73,21 @@ class Rows:
             series.maximums.extend(self.maximums.tolist())
             series.counts.extend(np.minimum(self.counts, _MAX_COUNT).astype(np.uint32).tolist())
         return series
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all parts, at least one, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    plain = (
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+    if all(part.minimums is None for part in parts):
+        return Rows(*plain)
+    extremes = [part.with_extremes() for part in parts]
+    return Rows(*plain, *(np.concatenate([each[index] for each in extremes]) for index in range(3)))
 
 
 def merge_rows(rows: Rows, starts: NDArray[np.intp]) -> Rows:

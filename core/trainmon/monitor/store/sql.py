@@ -1,0 +1,208 @@
+"""The durable store: history in a database, pictures in files beside it.
+
+One thread writes and one reads, each with a connection of its own, so that neither a long question
+nor a long write holds up the event loop or the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, insert, select
+
+from trainmon.monitor.store import schema
+from trainmon.monitor.store.base import (
+    Appended,
+    ListedSession,
+    MetricsQuery,
+    Record,
+    SessionRecord,
+    Store,
+    StoredSession,
+    StoreWriteError,
+)
+from trainmon.monitor.store.finding import find_session
+from trainmon.monitor.store.ledger import HistoryLedger
+from trainmon.monitor.store.loading import list_sessions, load_session
+from trainmon.monitor.store.pictures import Pictures
+from trainmon.monitor.store.reading import read_metrics
+from trainmon.monitor.store.segments import Segments
+from trainmon.monitor.store.sqlite import SqliteFiles, free_some
+from trainmon.monitor.store.viewing import PictureReader
+from trainmon.monitor.store.writer import Writer
+from trainmon.v1.control_pb2 import CommandRecord
+from trainmon.v1.telemetry_pb2 import BatchData, ErrorResponse, MetricSeries
+
+__all__ = ["SqlStore"]
+
+_Result = TypeVar("_Result")
+
+_IDENTITY, _GENERATION, _PROBE = "identity", "generation", "probe"
+#: A row of a series costs about so many bytes while it waits to be written.
+_ROW_BYTES = 48
+_PROBE_CHARACTERS = 64 << 10
+
+
+class SqlStore(Store):
+    """History in a folder. Belongs to one event loop; close it.
+
+    Args:
+        folder: Made if it is missing.
+        run_pictures_bytes: What the pictures of one run may take.
+        pictures_bytes: What the pictures of all runs may take.
+
+    Raises:
+        ConfigurationError: The folder cannot be used.
+        DamagedDatabaseError: What is there cannot be read.
+        NewerSchemaError: A newer trainmon wrote it.
+    """
+
+    durable = True
+
+    def __init__(self, folder: Path, run_pictures_bytes: int, pictures_bytes: int) -> None:
+        self._files = SqliteFiles(folder)
+        with self._files.writing.connect() as connection, connection.begin():
+            self._identity, self.generation = _opened(connection)
+        segments = Segments(folder / "pictures")
+        ledger = HistoryLedger(Pictures(segments, run_pictures_bytes, pictures_bytes), free_some)
+        ledger.chores.extend((ledger.purge(), ledger.sweep()))
+        self._writer = Writer(self._files.writing, ledger)
+        self._readers = ThreadPoolExecutor(1, "trainmon store reader")
+        self._pictures = PictureReader(segments)
+
+    @property
+    def identity(self) -> str:
+        """The same for as long as the database is."""
+        return self._identity
+
+    # What is written.
+
+    async def append(self, session_id: str, record: Record) -> Appended:
+        """Keep a record; see :class:`Store`."""
+        return await self._write(lambda ledger: ledger.append(session_id, record), _cost(record))
+
+    async def put_session(self, record: SessionRecord) -> None:
+        """Keep what is known of a session; see :class:`Store`."""
+        cost = record.snapshot.ByteSize() + 1024
+        if record.registration is not None:
+            cost += record.registration.ByteSize()
+        await self._write(lambda ledger: ledger.put_session(record), cost)
+
+    async def put_command(self, record: CommandRecord) -> None:
+        """Keep the state of a command; see :class:`Store`."""
+        kept = CommandRecord()
+        kept.CopyFrom(record)  # it goes on changing
+        await self._write(lambda ledger: ledger.put_command(kept), record.ByteSize() + 256)
+
+    async def put_error(self, session_id: str, error: ErrorResponse) -> None:
+        """Keep an error; see :class:`Store`."""
+        await self._write(
+            lambda ledger: ledger.put_error(session_id, error), error.ByteSize() + 256
+        )
+
+    async def forget(self, session_id: str) -> None:
+        """Drop a session; see :class:`Store`. Its rows and files go in the background."""
+        await self._write(lambda ledger: ledger.forget(session_id))
+
+    async def try_write(self) -> bool:
+        """Return whether writing works; see :class:`Store`."""
+        try:
+            await self._write(lambda ledger: _probe(ledger.connection))
+        except StoreWriteError:
+            return False
+        return True
+
+    async def _write(self, job: Callable[[HistoryLedger], _Result], cost: int = 256) -> _Result:
+        return await self._writer.do(job, cost)
+
+    # What is read.
+
+    async def stored_sequence(self, session_id: str, producer_id: str) -> int | None:
+        """Return a producer's highest number; see :class:`Store`."""
+        return await self._read(lambda each: _stored_sequence(each, session_id, producer_id))
+
+    async def metrics(self, session_id: str, query: MetricsQuery) -> list[MetricSeries]:
+        """Return scalars; see :class:`Store`."""
+
+        def read(connection: Connection) -> list[MetricSeries]:
+            session = find_session(connection, session_id)
+            return [] if session is None else read_metrics(connection, session, query)
+
+        return await self._read(read)
+
+    async def key_frame(self, session_id: str, step: int) -> BatchData | None:
+        """Return the nearest picture; see :class:`Store`."""
+        while True:
+            found = await self._read(lambda each: self._pictures.nearest(each, session_id, step))
+            if found is None or isinstance(found, BatchData):
+                return found
+            damaged = found  # moved meanwhile, or broken: then it goes, and the next best is shown
+            await self._write(partial(HistoryLedger.drop_damaged, picture=damaged))
+
+    async def sessions(self) -> Sequence[ListedSession]:
+        """Return every session; see :class:`Store`."""
+        return await self._read(list_sessions)
+
+    async def load(self, session_id: str) -> StoredSession | None:
+        """Return a session; see :class:`Store`."""
+        await self._write(lambda _: None)  # what was given before is committed with it
+        return await self._read(lambda each: load_session(each, session_id, self._pictures))
+
+    async def _read(self, question: Callable[[Connection], _Result]) -> _Result:
+        def answer() -> _Result:
+            with self._files.reading.connect() as connection, connection.begin():
+                return question(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, answer)
+
+    # The end.
+
+    async def close(self) -> None:
+        """Answer and write what waits, then release everything."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._readers.shutdown)
+        # The readers' connections first: the last one that is closed cleans up, and must write.
+        self._files.close()
+        await self._writer.close()
+
+
+def _cost(record: Record) -> int:
+    rows = sum(len(each.steps) for each in record.series)
+    frame = record.key_frame.ByteSize() if record.key_frame is not None else 0
+    return 512 + rows * _ROW_BYTES + frame
+
+
+def _opened(connection: Connection) -> tuple[str, int]:
+    """Count an opening; return the store's identity and how often it was opened."""
+    known = {row.key: row.value for row in connection.execute(select(schema.meta))}
+    identity = known.get(_IDENTITY) or secrets.token_hex(6)
+    generation = int(known.get(_GENERATION) or 0) + 1
+    _put_meta(connection, _IDENTITY, identity)
+    _put_meta(connection, _GENERATION, str(generation))
+    return identity, generation
+
+
+def _put_meta(connection: Connection, key: str, value: str) -> None:
+    connection.execute(delete(schema.meta).where(schema.meta.c.key == key))
+    connection.execute(insert(schema.meta).values(key=key, value=value))
+
+
+def _probe(connection: Connection) -> None:
+    """Write about as much as a record: a disk may have room for a byte and no more."""
+    _put_meta(connection, _PROBE, "." * _PROBE_CHARACTERS)
+    _put_meta(connection, _PROBE, "")
+
+
+def _stored_sequence(connection: Connection, session_id: str, producer_id: str) -> int | None:
+    table = schema.producers
+    session = find_session(connection, session_id)
+    found = connection.scalar(
+        select(table.c.stored).where(table.c.session == session, table.c.producer_id == producer_id)
+    )
+    return None if found is None else int(found)
