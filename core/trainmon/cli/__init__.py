@@ -40,6 +40,10 @@ _OWN = {
         "trainmon.cli.show:show",
         "Show one session: how far it is, its newest scalars, epochs, commands and errors.",
     ),
+    "sync": (
+        "trainmon.cli.sync:sync",
+        "Deliver what earlier runs on this machine could not.",
+    ),
 }
 
 

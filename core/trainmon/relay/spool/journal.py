@@ -39,6 +39,8 @@ class Journal:
         self.lost = 0
         """Records that could not be read back."""
         self._recover()
+        self.written_s = self._written_s()
+        """When a frame was last written before it was opened, in s since the epoch; 0: never."""
         self.bytes = sum(segment.size for segment in self._segments)
         """Bytes of disk it takes."""
 
@@ -66,6 +68,9 @@ class Journal:
                 return
             segment.remove()
             del self._segments[-1]
+
+    def _written_s(self) -> float:
+        return self._segments[-1].path.stat().st_mtime if self._segments else 0.0
 
     # --- writing ----------------------------------------------------------------------------------
 

@@ -1,0 +1,106 @@
+"""What a relay that is gone has left: whose it is, and what has become of the training."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from trainmon import wire
+from trainmon.errors import TrainmonError
+from trainmon.relay.entry import RecordKind
+from trainmon.relay.handover import Handover
+from trainmon.relay.keeper import process_began_s
+from trainmon.relay.outbox import Outbox
+from trainmon.relay.spool import Spool
+from trainmon.relay.spool.folder import SavedRun
+from trainmon.v1.telemetry_pb2 import TelemetryRequest, TrainerLiveness
+
+__all__ = ["Leftover", "UnusableSpoolError"]
+
+#: Clocks tell when a process began to some hundredths of a second.
+_SAME_S = 2.0
+
+
+class UnusableSpoolError(TrainmonError):
+    """A folder that is no spool, or one of which nothing can be told.
+
+    Args:
+        folder: The folder.
+        reason: Why.
+    """
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"{folder} is left alone: {reason}")
+
+
+class Leftover:
+    """One spool that nobody delivers, locked by this process.
+
+    Args:
+        folder: The spool.
+        limit_bytes: Of disk it may take.
+
+    Raises:
+        SpoolBusyError: Another process has it.
+        UnusableSpoolError: Nothing can be told of it.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        try:
+            self.spool = Spool(folder, limit_bytes)
+        except OSError as error:
+            raise UnusableSpoolError(folder, error.strerror or str(error)) from error
+        run = self.spool.run
+        if run is None:
+            self.spool.close()
+            raise UnusableSpoolError(
+                folder, "its file `run`, which tells whose records it holds, is missing or corrupt"
+            )
+        self.run: SavedRun = run
+        self.handover = Handover.unpack(self.spool.journal.newest.state)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.registration.session_name or self.run.registration.run_key
+
+    @property
+    def pid(self) -> int:
+        """Process id of the training."""
+        return self.run.registration.pid
+
+    @property
+    def here(self) -> bool:
+        """Whether it was a training of this host."""
+        return self.run.registration.hostname == socket.gethostname()
+
+    @property
+    def training_lives(self) -> bool:
+        """Whether the training is still there, which will start another relay, or has not yet."""
+        if self.handover.over or not self.here:
+            return False
+        began_s = process_began_s(self.pid)
+        return bool(began_s) and abs(began_s - self.run.trainer_began_s) < _SAME_S
+
+    @property
+    def count(self) -> int:
+        """Records of which no acknowledgment is known."""
+        newest = self.spool.journal.newest
+        return self.spool.journal.last - max(newest.acknowledged, self.spool.journal.first - 1)
+
+    def tell_death(self, outbox: Outbox) -> None:
+        """Say in the end how the run ended, where nobody could any more."""
+        if self.handover.over or not self.here or not self.spool.journal.last:
+            return
+        fields = {
+            "status": "FAILED",
+            "message": f"the training process (pid {self.pid}) and its relay died",
+            "time_ms": self.spool.journal.written_s * 1e3,
+        }
+        update = wire.status_update(fields, TrainerLiveness.TRAINER_LIVENESS_DIED)
+        request = TelemetryRequest(status_update=update, timestamp_ms=update.timestamp_ms)
+        outbox.add(RecordKind.STATUS, request, last=True)
+        self.handover = Handover(self.handover.epochs, True, self.handover.losses)
+        outbox.commit(self.spool.journal.newest.position, self.handover.pack)
