@@ -1,4 +1,4 @@
-"""Writes into docs/ what the code knows better: the reference of the hooks, and the settings.
+"""Writes into docs/ what the code knows better: hooks, settings, and the command line.
 
 Run it with the environment in which trainmon is installed; ``--check`` writes nothing and fails
 where something would change. ``<!-- NAME: start -->`` and ``<!-- NAME: end -->`` bound a region.
@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
+
 from trainmon import hookspecs
+from trainmon.cli import main as trainmon
 from trainmon.config import Settings
 from trainmon.manager import HOOKS
 
@@ -39,11 +42,52 @@ def settings() -> str:
     return "\n".join(["| variable | default | what it sets |", "|---|---|---|", *rows])
 
 
+def commands() -> str:
+    """Return a section for each subcommand, those of groups after their group."""
+    return "\n\n".join(_command(path, command) for path, command in subcommands())
+
+
+def subcommands() -> Iterator[tuple[str, click.Command]]:
+    """Yield trainmon's subcommands, the gateway's included, with the words that name each."""
+    yield from _below(trainmon, click.Context(trainmon, info_name="trainmon"))
+
+
+def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield f"{context.command_path} {name}", command
+        if isinstance(command, click.Group):
+            yield from _below(command, click.Context(command, context, info_name=name))
+
+
 REGIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "commands": ("cli.md", commands),
     "loop": ("plugins.md", loop),
     "hooks": ("plugins.md", hooks),
     "settings": ("settings.md", settings),
 }
+
+
+def _command(path: str, command: click.Command) -> str:
+    """Return a subcommand's section: how it is called, what it does, its options."""
+    context = click.Context(command, info_name=path)
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    help_text = inspect.cleandoc(command.help or "")
+    lines = [f"### {path}", "", f"`{usage}`", "", help_text, ""]
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    records = [option.get_help_record(context) for option in options]
+    rows = [f"| `{_cell(record[0])}` | {_cell(record[1])} |" for record in records if record]
+    if rows:
+        lines += ["| option | what it does |", "|---|---|", *rows, ""]
+    if command.epilog:
+        lines += [inspect.cleandoc(command.epilog), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a table may hold it."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _default(text: str) -> str:

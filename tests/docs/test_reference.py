@@ -24,7 +24,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["loop", "hooks", "settings"])
+@pytest.mark.parametrize("name", ["commands", "loop", "hooks", "settings"])
 def test_generated_parts_are_fresh(generator, name):
     """What docs/generate.py would write is what the page has."""
     page, content = generator.REGIONS[name]
@@ -61,6 +61,17 @@ def test_every_setting_is_documented_with_its_default():
     rows = re.findall(r"^\| `(TRAINMON_\w+)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
     expected = [(name, default.strip("`") or "–", doc) for name, default, doc in Settings.table()]
     assert [(name, default.strip("`"), doc) for name, default, doc in rows] == expected
+
+
+def test_every_command_has_its_example(generator):
+    """The page's first block has a line for each command, and its groups' commands."""
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    examples = text.split("```")[1].splitlines()
+    names = [name for name, _ in generator.subcommands()]
+    assert "trainmon sessions prune" in names
+    assert not [
+        name for name in names if not any(f"{each} ".startswith(f"{name} ") for each in examples)
+    ]
 
 
 def test_the_example_and_its_test_work(trainmon_plugins, capsys, tmp_path, monkeypatch):
