@@ -107,8 +107,8 @@ class BatchEvent:
     """Samples that are text, B of them."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Further scalars by name."""
-    batch_size: int | None = None
-    """Samples in the batch; None: taken from the arrays."""
+    batch_size: Any = None
+    """Samples in the batch, a number or an array of one element; None: taken from the arrays."""
     optimizer_step: int | None = None
     """The framework's own count of optimizer steps."""
     learning_rate: float | None = None
@@ -127,6 +127,12 @@ class BatchEvent:
     """Tokens of each sample as text, B sequences; at most 256 of a sample are shown."""
     token_losses: Sequence[Any] | None = None
     """Loss of each token in nats, B arrays aligned with ``tokens``; NaN: not scored."""
+    mean_loss: Any = None
+    """Mean of the ``sample_losses`` of the whole batch, where these are only some: they are shown
+    only where it is the batch's loss. A number or an array of one element."""
+    count: Any = None
+    """Of arrays on a device that are filled up with rows which are no samples: how many are, the
+    first ones; an array of one element. None: all are samples."""
 
 
 @dataclass(frozen=True)

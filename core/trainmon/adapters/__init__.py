@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainmon.adapters.ranks import join_ranks, rank_and_world, shared_run_key
     from trainmon.adapters.runs import harmless, open_run, say, wanted
+    from trainmon.capture.arrays import would_wait
     from trainmon.capture.learning_rate import (
         LearningRates,
         RefusedError,
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
         wanted_scale,
     )
     from trainmon.capture.lifecycle import ending_of
+    from trainmon.capture.words import TokenTexts
 
 __all__ = [
     "LearningRates",
     "RefusedError",
     "Scale",
+    "TokenTexts",
     "adjust_learning_rate",
     "ending_of",
     "harmless",
@@ -40,6 +43,7 @@ __all__ = [
     "shared_run_key",
     "wanted",
     "wanted_scale",
+    "would_wait",
 ]
 
 #: Where each name is: a line here and one above for each that is added.
@@ -47,6 +51,7 @@ _HOMES = {
     "LearningRates": "trainmon.capture.learning_rate",
     "RefusedError": "trainmon.capture.learning_rate",
     "Scale": "trainmon.capture.learning_rate",
+    "TokenTexts": "trainmon.capture.words",
     "adjust_learning_rate": "trainmon.capture.learning_rate",
     "ending_of": "trainmon.capture.lifecycle",
     "harmless": "trainmon.adapters.runs",
@@ -59,6 +64,7 @@ _HOMES = {
     "shared_run_key": "trainmon.adapters.ranks",
     "wanted": "trainmon.adapters.runs",
     "wanted_scale": "trainmon.capture.learning_rate",
+    "would_wait": "trainmon.capture.arrays",
 }
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "reads_in_place",
     "scalar",
     "widened",
+    "would_wait",
 ]
 
 Array = npt.NDArray[Any]
@@ -76,6 +77,18 @@ def place_of(value: Any) -> str:
 def on_device(value: Any) -> bool:
     """Return whether reading this would wait for an accelerator."""
     return place_of(value) not in ("cpu", "")
+
+
+def would_wait(value: Any) -> bool:
+    """Return whether reading this now would wait: for an accelerator, or for JAX's own threads."""
+    if on_device(value):
+        return True
+    return _framework_of(type(value)) in ("jax", "jaxlib") and not _is_there(value)
+
+
+def _is_there(value: Any) -> bool:
+    is_ready = getattr(value, "is_ready", None)
+    return is_ready is None or bool(is_ready())
 
 
 def _refuse_device(value: Any) -> None:
@@ -171,6 +184,7 @@ def scalar(value: Any) -> float:
     """Return a number, or the one element of an array. NaN and infinities are values.
 
     Raises:
+        OnDeviceError: To read it would wait.
         TypeError: It is neither.
         ValueError: It has more elements than one.
     """
@@ -178,6 +192,8 @@ def scalar(value: Any) -> float:
         return float(value)
     if _framework_of(type(value)) == "torch" and value.device.type == "cpu" and value.numel() == 1:
         return float(value.item())  # a tenth of the time of the way through NumPy
+    if would_wait(value):
+        raise OnDeviceError("a number that is still computed: to read it here would wait for it")
     array = as_numpy(value)
     if array.size != 1:
         raise ValueError(f"an array of shape {array.shape}, where one number was expected")

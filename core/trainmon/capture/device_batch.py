@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from trainmon.capture.arrays import Array, as_numpy, framework_of, on_device
+from trainmon.capture.arrays import Array, as_numpy, framework_of, would_wait
 from trainmon.capture.images import image_layout, stride_for
 from trainmon.capture.landing import Landing, can_fetch, fetch
 from trainmon.capture.sparse import SparseArray, SparseList
+from trainmon.capture.words import TokenTexts
 
 if TYPE_CHECKING:
     from trainmon.events import BatchEvent, FrameRequest
@@ -30,6 +31,7 @@ _ARRAYS = ("images", "outputs", "targets", "sample_losses")
 _LISTS = ("images", "token_losses")
 _BOXES = ("output_boxes", "target_boxes")
 _WORDS = ("texts", "output_texts", "target_texts", "tokens")
+_SINGLE = ("batch_size", "count", "mean_loss")
 #: Outputs and targets up to this size travel whole: the relay then knows each sample's loss.
 _WHOLE_BYTES = 1 << 15
 #: What one picture of the wall may move from the device, over all roles.
@@ -43,13 +45,14 @@ Rebuild = Callable[[Sequence[Array]], Any]
 
 def lies_on_device(batch: BatchEvent) -> bool:
     """Return whether any of a batch's arrays lies where it cannot be read at once."""
-    return any(
-        on_device(each) for role in _ARRAYS + _LISTS + _BOXES for each in _leaves(batch, role)
-    )
+    roles = (*_ARRAYS, *_LISTS, *_BOXES, *_WORDS, *_SINGLE)
+    return any(would_wait(each) for role in roles for each in _leaves(batch, role))
 
 
 def _leaves(batch: BatchEvent, role: str) -> Sequence[Any]:
     value = getattr(batch, role)
+    if isinstance(value, TokenTexts):
+        return (value.ids,)
     if not isinstance(value, (list, tuple)):
         return () if value is None else (value,)
     if value and isinstance(value[0], Mapping):
@@ -88,8 +91,9 @@ class DeviceBatch:
         self._sent: list[Any] = []
         self._parts: dict[str, tuple[list[int | Array], Rebuild]] = {}
         self._known: dict[str, Any] = dict.fromkeys((*_ARRAYS, *_LISTS, *_BOXES, *_WORDS))
-        for role in dict.fromkeys((*_ARRAYS, *_LISTS, *_BOXES, *_WORDS)):
-            if role not in given:  # a row beyond an array's end would break the device for good
+        for role in dict.fromkeys((*_ARRAYS, *_LISTS, *_BOXES, *_WORDS, *_SINGLE)):
+            # A row beyond an array's end would break the device for good.
+            if role not in given and role not in _SINGLE:
                 continue
             try:
                 self._take(role, getattr(batch, role))
@@ -108,17 +112,30 @@ class DeviceBatch:
     def landed(self) -> BatchEvent:
         """Return the batch, of which only the chosen rows can be read; only when ready."""
         arrays = self._landing.arrays() if self._landing is not None else ()
+        here = {
+            role: [arrays[each] if isinstance(each, int) else each for each in parts]
+            for role, (parts, _) in self._parts.items()
+        }
+        if "count" in here:
+            self._cut(round(float(here["count"][0].reshape(()))))
         found = dict(self._known)
-        for role, (parts, rebuild) in self._parts.items():
-            found[role] = rebuild(
-                [arrays[each] if isinstance(each, int) else each for each in parts]
-            )
-        return replace(self._batch, **found)
+        for role, (_, rebuild) in self._parts.items():
+            found[role] = rebuild(here[role])
+        return replace(self._batch, **{**found, "count": None})
+
+    def _cut(self, count: int) -> None:
+        """Leave out what only fills the arrays up."""
+        self._total = min(self._total, max(count, 0))
+        self.rows = self.rows[self.rows < self._total]
 
     # --- each role ---
 
     def _take(self, role: str, value: Any) -> None:
-        if role in _WORDS:
+        if role in _SINGLE:
+            self._take_single(role, value)
+        elif isinstance(value, TokenTexts):
+            self._take_tokens(role, value)
+        elif role in _WORDS:
             chosen = {int(row): value[int(row)] for row in self.rows}
             self._known[role] = SparseList(self._total, chosen)
         elif role in _BOXES:
@@ -128,10 +145,21 @@ class DeviceBatch:
         else:
             self._take_array(role, value)
 
+    def _take_single(self, role: str, value: Any) -> None:
+        if value is not None and not isinstance(value, (int, float)):
+            self._known[role] = None
+            self._add(role, [self._whole(value)], lambda arrays: float(arrays[0].reshape(())))
+
+    def _take_tokens(self, role: str, texts: TokenTexts) -> None:
+        rows = self._gathered(texts.ids, ())
+        self._add(
+            role, [rows], lambda arrays: TokenTexts(self._sparse(role, arrays[0]), texts.decode)
+        )
+
     def _take_array(self, role: str, value: Any) -> None:
         shape, itemsize = tuple(value.shape), _itemsize(value)
         if math.prod(shape) * itemsize <= _WHOLE_BYTES and len(shape) <= 2:
-            self._add(role, [self._whole(value)], lambda arrays: arrays[0])
+            self._add(role, [self._whole(value)], lambda arrays: arrays[0][: self._total])
             return
         gathered = self._gathered(value, self._pixels(role, shape, itemsize))
         self._add(role, [gathered], lambda arrays: self._sparse(role, arrays[0]))
@@ -141,7 +169,7 @@ class DeviceBatch:
         if (role in _LISTS and not isinstance(taken, np.ndarray)) or role == "token_losses":
             items = dict(zip(self.rows.tolist(), taken, strict=True))
             return SparseList(self._total, items)
-        return SparseArray(self._total, self.rows, np.stack(taken))
+        return SparseArray(self._total, self.rows, np.stack(taken)[: len(self.rows)])
 
     def _pixels(self, role: str, shape: tuple[int, ...], itemsize: int) -> tuple[slice, ...]:
         """Return the index, of one sample, of the pixels that travel: for maps, as for pictures."""
@@ -160,17 +188,23 @@ class DeviceBatch:
         return ()
 
     def _gathered(self, value: Any, pixels: tuple[slice, ...]) -> Any:
-        if not on_device(value):
+        if not would_wait(value):
             return np.stack([as_numpy(value[int(row)])[pixels] for row in self.rows])
         _require_fetchable(value)
-        pixels = (slice(None), *pixels)
-        if framework_of(value) == "torch":
-            some = value.detach()[pixels]
-            return some.index_select(0, _index(self.rows, value.device))
-        return value[self.rows][pixels]
+        framework, every = framework_of(value), (slice(None), *pixels)
+        if framework == "torch":
+            return value.detach()[every].index_select(0, _index(self.rows, value.device))
+        if len(self.rows) == len(value):  # nobody can change it: no copy is needed
+            return value[every] if pixels else value
+        if framework == "tensorflow":
+            # Its indices lie on the device, and to put them there would wait; its slices do not.
+            places = [(int(row), *pixels) for row in self.rows]
+            rows = [value[place] for place in places]
+            return sys.modules["tensorflow"].stack(rows)
+        return value[self.rows][every]
 
     def _whole(self, value: Any) -> Any:
-        if not on_device(value):
+        if not would_wait(value):
             return np.array(as_numpy(value))
         _require_fetchable(value)
         return value.detach().clone() if framework_of(value) == "torch" else value
@@ -234,7 +268,7 @@ class DeviceBatch:
         self._bytes += size
         parts: list[int | Array] = []
         for each in arrays:
-            if on_device(each):
+            if would_wait(each):
                 parts.append(len(self._sent))
                 self._sent.append(each)
             else:
@@ -252,7 +286,9 @@ def _require_fetchable(value: Any) -> None:
 
 def _itemsize(value: Any) -> int:
     size = getattr(value, "itemsize", None)
-    return int(size if size is not None else value.element_size())
+    if size is None:
+        size = value.dtype.size if framework_of(value) == "tensorflow" else value.element_size()
+    return int(size)
 
 
 def _index(rows: Array, device: Any) -> Any:
@@ -264,9 +300,12 @@ def _index(rows: Array, device: Any) -> Any:
 
 def _joined(columns: Sequence[Any]) -> Any:
     first = columns[0]
-    if not on_device(first):
+    if not would_wait(first):
         return np.concatenate([np.atleast_1d(as_numpy(each)) for each in columns])
     _require_fetchable(first)
-    if framework_of(first) == "torch":
+    framework = framework_of(first)
+    if framework == "torch":
         return sys.modules["torch"].cat([each.detach() for each in columns])
+    if framework == "tensorflow":
+        return sys.modules["tensorflow"].concat(list(columns), 0)
     return sys.modules["jax"].numpy.concatenate(columns)

@@ -5,6 +5,9 @@ logs its loss each step would lose the overlap it lives on. So what is wanted is
 device, in the order of the training's own work, moved to pinned memory on a stream of ours, and
 looked at in a later step, when an event says that it is there.
 
+JAX's arrays are sent for wherever they are, for on the CPU, too, they are computed in its own time.
+TensorFlow's are read by a thread: see :mod:`trainmon.capture.reader_thread`.
+
 Sources: https://docs.pytorch.org/docs/stable/notes/cuda.html (streams, pinned memory,
 ``record_stream``), https://docs.jax.dev/en/latest/async_dispatch.html.
 """
@@ -20,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trainmon.capture.arrays import Array, as_numpy, framework_of, place_of
+from trainmon.capture.reader_thread import Job, ReaderThread
 
 __all__ = ["Landing", "UnderWay", "can_fetch", "fetch", "fetch_numbers"]
 
@@ -44,7 +48,12 @@ def can_fetch(value: Any) -> bool:
     framework = framework_of(value)
     if framework == "torch":  # to read a distributed tensor would be a collective
         return place_of(value) == "cuda" and not hasattr(value, "to_local")
-    return framework in ("jax", "jaxlib") and bool(value.is_fully_addressable)
+    if framework == "tensorflow":  # not one of a graph, nor text
+        return hasattr(value, "numpy") and str(value.dtype.name) != "string"
+    # Of several processes' arrays only what each of them holds whole can be read by one alone.
+    return framework in ("jax", "jaxlib") and bool(
+        value.is_fully_addressable or value.is_fully_replicated
+    )
 
 
 def fetch(arrays: Sequence[Any]) -> Landing:
@@ -54,9 +63,13 @@ def fetch(arrays: Sequence[Any]) -> Landing:
         arrays: Of one framework, on devices.
 
     Raises:
-        RuntimeError: The device is recording a graph, into which nothing of ours may get.
+        RuntimeError: The device is recording a graph, into which nothing of ours may get; or more
+            waits to be read than may.
     """
-    return _FromTorch(arrays) if framework_of(arrays[0]) == "torch" else _FromJax(arrays)
+    framework = framework_of(arrays[0])
+    if framework == "torch":
+        return _FromTorch(arrays)
+    return _FromTensorFlow(arrays) if framework == "tensorflow" else _FromJax(arrays)
 
 
 class _FromTorch:
@@ -116,6 +129,23 @@ class _FromJax:
         return [as_numpy(np.asarray(array)) for array in self._sources]
 
 
+_reader = ReaderThread()
+
+
+class _FromTensorFlow:
+    """TensorFlow's tensors, which nobody can change."""
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self._job = Job(tensors)
+        _reader.take(self._job)
+
+    def ready(self) -> bool:
+        return self._job.ready()
+
+    def arrays(self) -> Sequence[Array]:
+        return [as_numpy(array) for array in self._job.arrays()]
+
+
 class _Numbers:
     """One number of each of several arrays of one element."""
 
@@ -141,12 +171,12 @@ def fetch_numbers(values: Mapping[Any, Any]) -> _Numbers:
     """
     alike: dict[Any, list[Any]] = defaultdict(list)
     for name, value in values.items():
-        of_torch = framework_of(value) == "torch"
-        alike[(value.device, value.dtype) if of_torch else None].append(name)
+        framework = framework_of(value)
+        alike[(value.device, value.dtype) if framework == "torch" else framework].append(name)
     parts = []
     for key, names in alike.items():
         arrays = [values[name] for name in names]
-        if key is not None:
+        if isinstance(key, tuple):
             # One copy on the device for all, made in the order of the training's own work.
             arrays = [sys.modules["torch"].stack([each.detach().reshape(()) for each in arrays])]
         parts.append((names, fetch(arrays)))

@@ -51,6 +51,10 @@ _ROLES = (
     *_LISTED,
 )
 
+_CHANNELS = (1, 3, 4)
+#: The least edge of what passes for a picture, in pixels.
+_LEAST_DRAWN = 8
+
 Problem = Callable[[str, Exception], None]
 
 
@@ -235,8 +239,10 @@ class _Reader:
                 self._pictures,
             )
         for role, source in self._numbers.items():
+            layout = maps.get(role)
+            if layout is None and self._pictures is not None and _is_drawn(source.array.shape):
+                continue
             try:
-                layout = maps.get(role)
                 found = _bounded(source) if layout is None else self._map(source, layout)
             except ValueError as error:
                 self.refused[role] = error
@@ -299,6 +305,17 @@ class _Reader:
 
     def _tell_sizes(self, sizes: list[tuple[int, ...]]) -> None:
         self.reading.arrays["image_sizes"] = _ours(np.array(sizes, np.int64))
+
+
+def _is_drawn(shape: tuple[int, ...]) -> bool:
+    """Return whether these are pictures, as an autoencoder has them: no predictions of a picture.
+
+    (B, H, W), (B, H, W, C) or (B, C, H, W) with 1, 3 or 4 channels and edges from 8.
+    """
+    edges = shape[1:]
+    if len(edges) == 3:
+        edges = edges[:2] if edges[2] in _CHANNELS else edges[1:] if edges[0] in _CHANNELS else ()
+    return len(edges) == 2 and min(edges) >= _LEAST_DRAWN
 
 
 def _rows(value: Any, chosen: Array) -> ArraySource:

@@ -30,6 +30,15 @@ class SparseArray:
         """Shape of the array that is elsewhere."""
         return (self.total, *self.array.shape[1:])
 
+    def item(self, row: int) -> Array:
+        """Return one of the rows that are here, by its place in the array that is elsewhere.
+
+        Raises:
+            IndexError: It is not here.
+        """
+        found: Array = self.array[self.rows == row][0]
+        return found
+
 
 class SparseList(Sequence[Any]):
     """Some of the items of a list.

@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from math import prod
+from math import isclose, prod
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from trainmon.capture.arrays import OnDeviceError, length, scalar
+from trainmon.capture.arrays import Array, OnDeviceError, length, scalar
 from trainmon.capture.device_batch import lies_on_device
 from trainmon.capture.framing import FrameWriter
 from trainmon.capture.landing import UnderWay, can_fetch, fetch_numbers
@@ -34,6 +34,8 @@ _DEFAULT_TILE = 128
 _RESERVED_PART = 8
 _EPOCH_NUMBERS = tuple(field.name for field in fields(EpochEvent) if field.name != "metrics")
 _MOST_STEPS, _MOST_EPOCHS = 2**62, 2**32
+#: By how much the mean of the samples' losses may differ from the batch's: half precision.
+_LOSS_SLACK = 1e-3
 #: Stands for the loss among the metrics' names.
 _LOSS = object()
 
@@ -41,10 +43,12 @@ _LOSS = object()
 class _Told:
     """A step, of which some numbers may still be on their way."""
 
-    __slots__ = ("step",)
+    __slots__ = ("here", "step")
 
     def __init__(self, step: StepRecord) -> None:
         self.step = step
+        self.here = False
+        """Whether no number is on its way any more."""
 
     def fields(self, batch_size: int | None) -> dict[str, Any]:
         """Return what a FRAME record says of the step."""
@@ -168,6 +172,7 @@ class StepRecorder:
         )
         told = _Told(step)
         if not late and not self._under_way:
+            told.here = True
             self._send(step)
             return told
 
@@ -175,6 +180,7 @@ class StepRecorder:
             metrics = {name: value for name, value in found.items() if name is not _LOSS}
             loss = found.get(_LOSS, step.loss)
             told.step = replace(step, loss=loss, metrics={**step.metrics, **metrics})
+            told.here = True
             self._send(told.step)
 
         self._when_landed(late, land)
@@ -213,15 +219,35 @@ class StepRecorder:
         batch = self._collect(raw)
         if batch is None:
             return
-        size = self._batch_size(batch)
-        if lies_on_device(batch):
-            self._send_for(batch, told, request, step_ns, size)
-        elif self._frames.add(batch, told.fields(size), request, now_ns, step_ns):
+        # A picture that is here waits all the same for the loss that it is shown with.
+        if not told.here or lies_on_device(batch):
+            self._send_for(batch, told, request, step_ns)
+        elif self._add(batch, told, request, now_ns, step_ns):
             self._relay.wake()
         self._pace.spent(time.thread_time_ns() - started_ns, now_ns)
 
+    def _add(
+        self,
+        batch: BatchEvent,
+        told: _Told,
+        request: FrameRequest,
+        now_ns: int,
+        step_ns: int,
+        rows: Array | None = None,
+    ) -> bool:
+        fields = told.fields(self._batch_size(batch))
+        if batch.mean_loss is not None and not self._is_loss(batch.mean_loss, told.step.loss):
+            batch = replace(batch, sample_losses=None)
+        return self._frames.add(batch, fields, request, now_ns, step_ns, rows)
+
+    def _is_loss(self, mean: Any, loss: float | None) -> bool:
+        number = self._number("mean_loss", mean)
+        if number is None or loss is None:
+            return False
+        return isclose(number, loss, rel_tol=_LOSS_SLACK, abs_tol=1e-6)
+
     def _send_for(
-        self, batch: BatchEvent, told: _Told, request: FrameRequest, step_ns: int, size: int | None
+        self, batch: BatchEvent, told: _Told, request: FrameRequest, step_ns: int
     ) -> None:
         """Have the samples sent, and shown once they are here."""
         sent = self._frames.send_for(batch, request)
@@ -234,8 +260,8 @@ class StepRecorder:
             if not landed:
                 self._frames.give_up()
                 return
-            now_ns, fields = time.monotonic_ns(), told.fields(size)
-            if self._frames.add(sent.landed(), fields, request, now_ns, step_ns, sent.rows):
+            batch = sent.landed()  # before its rows are asked for: only now all are known
+            if self._add(batch, told, request, time.monotonic_ns(), step_ns, sent.rows):
                 self._relay.wake()
 
         self._under_way.put(sent.ready, show)
@@ -335,7 +361,7 @@ class StepRecorder:
         if number is None:
             return None
         if 0 <= number < _MOST_STEPS:
-            return int(number)
+            return round(number)
         self._failed(name, ValueError(f"{number} is no count"))
         return None
 

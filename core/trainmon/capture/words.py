@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from trainmon.capture.arrays import Array, as_numpy
+from trainmon.capture.sparse import SparseArray
 
-__all__ = ["MOST_TOKENS", "TEXT_ROLES", "read_texts", "read_token_losses", "read_tokens"]
+__all__ = [
+    "MOST_TOKENS",
+    "TEXT_ROLES",
+    "TokenTexts",
+    "read_texts",
+    "read_token_losses",
+    "read_tokens",
+]
 
 #: Roles whose samples are strings.
 TEXT_ROLES = ("texts", "output_texts", "target_texts")
@@ -19,6 +27,27 @@ _MOST_CHARACTERS_OF_A_FRAME = 100_000
 _MOST_CHARACTERS_OF_A_TOKEN = 200
 #: Tokens of one sample: the first.
 MOST_TOKENS = 256
+
+
+class TokenTexts(Sequence[str]):
+    """Texts told by their token ids, wherever these lie; decoded only where they are read.
+
+    Args:
+        ids: Token ids, (B, T).
+        decode: Returns the text of one row of them, an array of the CPU's memory.
+    """
+
+    def __init__(self, ids: Any, decode: Callable[[Array], str]) -> None:
+        self.ids = ids
+        self.decode = decode
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+    def __getitem__(self, row: Any) -> Any:
+        ids = self.ids
+        found = ids.item(int(row)) if isinstance(ids, SparseArray) else as_numpy(ids[int(row)])
+        return self.decode(found)
 
 
 def read_texts(samples: Sequence[Any], rows: Sequence[int]) -> list[str]:

@@ -19,6 +19,7 @@ from trainmon.capture.framing import FrameWriter
 from trainmon.capture.landing import UnderWay, fetch_numbers
 from trainmon.capture.pace import Due
 from trainmon.capture.steps import StepRecorder
+from trainmon.capture.words import TokenTexts
 from trainmon.channel import Kind, Real
 from trainmon.events import BatchEvent, EpochEvent, FrameRequest
 
@@ -283,3 +284,112 @@ def test_numbers_keep_their_names(jax: Any) -> None:
     while not numbers.ready():
         pass
     assert numbers.read() == {"a": 1.5, "b": 3.0, "c": 1.0}
+
+
+def test_a_number_that_jax_still_computes_is_not_waited_for(
+    ends: Any, recorder: StepRecorder, landings: Landings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, too, JAX computes in its own time: the step is written when its loss is there."""
+    numpy = pytest.importorskip("jax.numpy")
+    loss = numpy.asarray(0.5)
+    monkeypatch.setattr(arrays, "_is_there", lambda _: landings.arrived)
+    recorder.end(None, loss, None, None)
+    assert ends.of(Kind.STEP) == []
+    landings.arrived = True
+    recorder.settle()
+    assert [step.loss for step in ends.of(Kind.STEP)] == [0.5]
+
+
+def test_a_picture_waits_for_its_loss(
+    ends: Any, recorder: StepRecorder, landings: Landings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples that can be read at once are copied at once, and shown when their loss is there."""
+    numpy = pytest.importorskip("jax.numpy")
+    monkeypatch.setattr(arrays, "_is_there", lambda _: landings.arrived)
+    images = np.ones((20, 8, 8), np.float32)
+    batch = BatchEvent(images=images, sample_losses=np.full(20, 0.5), mean_loss=0.5)
+    recorder.end(batch, numpy.asarray(0.5), None, None)
+    images[...] = 0
+    assert ends.of(Kind.FRAME) == []
+    landings.arrived = True
+    recorder.settle()
+    (record,) = ends.of(Kind.FRAME)
+    assert record["loss"] == 0.5
+    found = frame_of(ends, record)
+    assert found["images"].min() == 1
+    assert found["sample_losses"].tolist() == [0.5] * 16
+
+
+def test_token_ids_on_a_device_become_words(
+    jax: Any, ends: Any, recorder: StepRecorder, landings: Landings
+) -> None:
+    """Texts told by token ids are decoded when their ids are here, and only the chosen ones."""
+    decoded: list[list[int]] = []
+
+    def decode(ids: np.ndarray) -> str:
+        decoded.append(ids.tolist())
+        return f"word {ids[0]}"
+
+    ids = np.arange(80).reshape(40, 2)
+    recorder.end(BatchEvent(texts=TokenTexts(jax.asarray(ids), decode)), 1.0, None, None)
+    assert decoded == []
+    landings.arrived = True
+    recorder.settle()
+    (record,) = ends.of(Kind.FRAME)
+    assert len(decoded) == 16
+    assert record["texts"] == [f"word {first}" for first, _ in decoded]
+    assert all(first % 2 == 0 for first, _ in decoded)
+
+
+def test_token_ids_in_memory_become_words(ends: Any, recorder: StepRecorder) -> None:
+    """Texts told by token ids that can be read at once are decoded at once."""
+    texts = TokenTexts(np.arange(40).reshape(20, 2), lambda ids: f"word {ids[0]}")
+    recorder.end(BatchEvent(texts=texts), 1.0, None, None)
+    (record,) = ends.of(Kind.FRAME)
+    assert len(set(record["texts"])) == 16
+
+
+@pytest.mark.parametrize(("mean", "kept"), [(0.5001, True), (0.6, False), (float("nan"), False)])
+def test_losses_of_another_thing_are_left_out(
+    jax: Any, ends: Any, recorder: StepRecorder, landings: Landings, mean: float, kept: bool
+) -> None:
+    """Losses of samples are shown only where their batch's mean is the loss of the batch."""
+    batch = BatchEvent(
+        images=jax.zeros((20, 8, 8)),
+        sample_losses=jax.arange(20.0),
+        mean_loss=jax.asarray(mean),
+        batch_size=jax.asarray(64),
+    )
+    recorder.end(batch, jax.asarray(0.5), None, None)
+    landings.arrived = True
+    recorder.settle()
+    (record,) = ends.of(Kind.FRAME)
+    assert ("sample_losses" in record["arrays"]) is kept
+    assert record["batch_size"] == 64
+
+
+def test_rows_that_fill_up_an_array_are_left_out(
+    jax: Any, ends: Any, problems: list[tuple[str, Exception]]
+) -> None:
+    """Of arrays filled up to a length only the samples are shown, once their number is here."""
+    batch = BatchEvent(
+        images=jax.asarray(np.arange(16 * 64.0).reshape(16, 8, 8)),
+        outputs=jax.asarray(np.arange(16 * 10_000.0, dtype=np.float32).reshape(16, 10_000)),
+        targets=jax.arange(16),
+        count=jax.asarray(5.0),
+    )
+    sent, found = landed(batch, problems, ends, REQUEST)
+    assert problems == []
+    assert sent.rows.tolist() == [0, 1, 2, 3, 4]
+    assert found["targets"].tolist() == [0, 1, 2, 3, 4]
+    assert len(found["images"]) == len(found["outputs"]) == 5
+
+
+def test_what_a_model_draws_is_no_prediction(ends: Any, recorder: StepRecorder) -> None:
+    """Outputs and targets that are pictures themselves are not shown as numbers of a picture."""
+    pictures = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
+    batch = BatchEvent(images=pictures, outputs=pictures / 2, targets=pictures.copy())
+    recorder.end(batch, 1.0, None, None)
+    (record,) = ends.of(Kind.FRAME)
+    assert "images" in record["arrays"]
+    assert not {"outputs", "targets"} & record["arrays"].keys()
