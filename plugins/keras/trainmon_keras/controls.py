@@ -57,7 +57,7 @@ def apply_control(fit: Fit, command: ControlCommand) -> ControlOutcome | None:
     if command.kind is ControlKind.ADJUST_LEARNING_RATE:
         fit.sync()
         with fit.scope():
-            return adjust(fit.rates, command, fit.retrace, lambda: fit.rate_in_force)
+            return adjust(fit.rates, command, fit.retrace, fit.rate_in_force)
     if command.kind is ControlKind.SAVE_CHECKPOINT:
         fit.sync()
         return _save(fit)

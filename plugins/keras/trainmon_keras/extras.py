@@ -40,6 +40,8 @@ class Seen:
     """What was seen of one step while it was traced."""
 
     place: Any
+    idle: bool = False
+    """Whether no picture is due: of a step that runs eagerly, only the loss is kept."""
     values: dict[str, Any] = field(default_factory=dict)
     """By role: x, y, y_pred, sample_weight, loss."""
 

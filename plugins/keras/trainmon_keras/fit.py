@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from math import prod
 from typing import Any
 
 import keras
@@ -25,6 +27,7 @@ __all__ = ["Fit", "end_forgotten", "fit_of", "open_fit"]
 _FIT = "_trainmon_fit"
 
 _END_OF_DATA = ("OutOfRangeError",)
+_NUMBERS = re.compile("float|int|bool")
 
 
 def open_fit(model: Any, call: FitCall, options: Options, params: Mapping[str, Any]) -> Fit | None:
@@ -109,8 +112,6 @@ class Fit:
         self.session = session
         self.call = call
         self.options = options
-        self.rate_in_force: float | None = None
-        """Learning rate of the step that was made last."""
         self.rates = KerasRates(model, call.callbacks, _factors_of(model))
         self._backend = backend
         self._steps_per_epoch: int | None = params.get("steps")
@@ -120,6 +121,7 @@ class Fit:
         )
         self._vocabulary = options.vocabulary or vocabulary_of(model)
         self._state: Any = None
+        self._rate: Any = None
         self._evaluation = ExitStack()
         self._next_metrics: dict[str, float] = {}
         self._done = 0
@@ -180,18 +182,14 @@ class Fit:
             self._state = None
 
     def _tell_step(self, extras: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
-        loss = _number(self._backend, extras.get("loss"))
-        rate = _number(self._backend, extras.get("learning_rate"))
-        self.rate_in_force = rate
-        metrics = {
-            name: number
-            for name, value in logs.items()
-            if name != "loss" and (number := _number(self._backend, value)) is not None
-        }
-        if loss is None:
-            loss = _number(self._backend, logs.get("loss"))
-        if rate is not None:
-            metrics["learning_rate"] = rate
+        # Read by the session, which waits for no device; here nothing is looked into.
+        numbers = {name: value for name, value in logs.items() if _is_number(value)}
+        mean = numbers.pop("loss", None)
+        loss = extras.get("loss", mean)
+        metrics = numbers
+        self._rate = extras.get("learning_rate")
+        if self._rate is not None:
+            metrics["learning_rate"] = self._rate
         metrics.update(self._next_metrics)
         self._next_metrics.clear()
         for _ in range(self._hidden_steps()):
@@ -199,7 +197,7 @@ class Fit:
         self._done += 1
         if "texts" in extras and not self._vocabulary:
             self._say_if_words_are_unknown(extras["texts"])
-        raw = StepExtras(extras, self._backend.host, loss, self._vocabulary)
+        raw = StepExtras(extras, self._vocabulary)
         self.session.step_ended(raw, loss=loss, metrics=metrics)
 
     def _hidden_steps(self) -> int:
@@ -223,6 +221,10 @@ class Fit:
         """Return Keras' list of the fit's callbacks; None: it is not known."""
         return None if self.call.key is None else self.call.key()
 
+    def rate_in_force(self) -> float | None:
+        """Return the learning rate of the step that was made last; waits for it."""
+        return None if self._rate is None else float(keras.ops.convert_to_numpy(self._rate))
+
     def add_to_next_step(self, numbers: Mapping[str, float]) -> None:
         """Tell some numbers with the next step, as of an evaluation between two."""
         self._next_metrics.update(numbers)
@@ -243,7 +245,7 @@ class Fit:
 
     def epoch_ended(self, logs: Mapping[str, Any]) -> None:
         """Tell the session of an epoch."""
-        self.session.epoch_ended(EpochLogs(logs, self.rate_in_force))
+        self.session.epoch_ended(EpochLogs(logs, self._rate))
 
     def evaluation_began(self) -> None:
         """Show that the validation runs."""
@@ -312,11 +314,11 @@ def _factors_of(model: Any) -> dict[int, float]:
     return factors
 
 
-def _number(backend: Backend, value: Any) -> float | None:
-    """Return a scalar that a step returned; None: it is none."""
+def _is_number(value: Any) -> bool:
+    """Return whether a step returned a number; a custom one may return dicts, arrays and texts."""
     if isinstance(value, (int, float)):
-        return float(value)
-    if not hasattr(value, "dtype"):
-        return None  # as a custom step may return: a nested dict, a text
-    array = backend.host(value)
-    return float(array) if getattr(array, "size", 0) == 1 else None
+        return True
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is None or shape is None or not _NUMBERS.search(str(dtype)):
+        return False
+    return bool(prod(shape) == 1)

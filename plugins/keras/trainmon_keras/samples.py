@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isclose
 from typing import Any
 
 import numpy as np
 
+from trainmon.adapters import TokenTexts, would_wait
 from trainmon.events import BatchEvent, EpochEvent
 
 __all__ = ["EpochLogs", "StepExtras", "collect", "epoch_of"]
-
-_LOSS_SLACK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,6 @@ class StepExtras:
     """What one step returned for us, still as the backend's arrays."""
 
     values: Mapping[str, Any]
-    host: Callable[[Any], Any]
-    loss: float | None
     vocabulary: Sequence[str]
 
 
@@ -31,63 +27,43 @@ class EpochLogs:
     """What Keras told at the end of an epoch."""
 
     logs: Mapping[str, Any]
-    learning_rate: float | None
+    learning_rate: Any
+    """A number, or an array of one element that may lie on a device; None: not known."""
 
 
 def collect(raw: StepExtras) -> BatchEvent | None:
-    """Return the samples of a step; None where it showed none."""
-    values = {name: raw.host(value) for name, value in raw.values.items()}
-    rows = values.pop("rows", None)
-    if rows is not None:  # of several replicas the first's, padded
-        count = round(float(rows))
-        values = {name: each[:count] if np.ndim(each) else each for name, each in values.items()}
+    """Return the samples of a step, as they lie on their device; None where it showed none."""
+    values = dict(raw.values)
+    count = values.pop("rows", None)
+    if count is not None and not would_wait(count):
+        whole = round(float(count))
+        values = {name: each[:whole] if len(each.shape) else each for name, each in values.items()}
+        count = None
     roles = ("images", "texts", "targets", "outputs", "sample_losses")
     if not any(role in values for role in roles):
         return None
-    size = values.get("size")
-    targets, outputs = _truth_and_prediction(values.get("targets"), values.get("outputs"))
     return BatchEvent(
         images=values.get("images"),
-        outputs=outputs,
-        targets=targets,
-        sample_losses=_losses(values, raw.loss),
+        outputs=values.get("outputs"),
+        targets=values.get("targets"),
+        sample_losses=values.get("sample_losses"),
+        mean_loss=values.get("mean_loss"),
         texts=_texts(values.get("texts"), raw.vocabulary),
-        batch_size=None if size is None else round(float(size)),
+        batch_size=values.get("size"),
+        count=count,
     )
 
 
-def _truth_and_prediction(targets: Any, outputs: Any) -> tuple[Any, Any]:
-    """Return truth and prediction where they are something that is shown beside a sample.
-
-    Of arrays in the shape of pictures those are masks whose truth holds classes; others (an
-    autoencoder's, whose truth is the picture itself) are not.
-    """
-    if targets is None or outputs is None or max(targets.ndim, outputs.ndim) < 3:
-        return targets, outputs
-    if targets.dtype.kind == "f" and not np.all((targets == 0) | (targets == 1)):
-        return None, None
-    if targets.ndim == 4 and targets.shape[-1] == 1:
-        targets = targets[..., 0]
-    return targets, outputs
-
-
-def _losses(values: Mapping[str, Any], loss: float | None) -> Any:
-    """Return each sample's loss, if their mean is the batch's; else another thing was computed."""
-    mean = values.get("mean_loss")
-    if mean is None or loss is None:
-        return None
-    close = isclose(float(mean), loss, rel_tol=_LOSS_SLACK, abs_tol=1e-6)
-    return values.get("sample_losses") if close else None
-
-
-def _texts(texts: Any, vocabulary: Sequence[str]) -> list[str] | None:
+def _texts(texts: Any, vocabulary: Sequence[str]) -> Sequence[str] | None:
     if texts is None:
         return None
-    if texts.dtype.kind in "OSU":
-        return [_decoded(each) for each in texts.reshape(len(texts))]
-    if not vocabulary:
-        return None
-    return [" ".join(_word(int(each), vocabulary) for each in row if int(each)) for row in texts]
+    if "int" not in str(texts.dtype):  # TensorFlow's strings, which no device holds
+        return [_decoded(each) for each in np.asarray(texts).reshape(-1)]
+    return TokenTexts(texts, lambda ids: _sentence(ids, vocabulary)) if vocabulary else None
+
+
+def _sentence(ids: Any, vocabulary: Sequence[str]) -> str:
+    return " ".join(_word(int(each), vocabulary) for each in ids if int(each))
 
 
 def _word(index: int, vocabulary: Sequence[str]) -> str:

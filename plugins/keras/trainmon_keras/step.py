@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from trainmon_keras.backends import Backend
-from trainmon_keras.extras import Choice, Seen, make_extras
+from trainmon_keras.extras import SCALARS, Choice, Seen, make_extras
 
 __all__ = ["KEY", "StepTap", "TrainFunction"]
 
@@ -87,6 +87,7 @@ class StepTap:
         self._inner: Any = None
         self._make: Any = None
         self._rebuilt = False
+        self._turn = 0
         self._plain_step = model.train_step
         self._step = self._wrapped_step(self._plain_step)
 
@@ -200,9 +201,8 @@ class StepTap:
         @functools.wraps(original)
         def train_step(*arguments: Any, **named: Any) -> Any:
             seen = Seen(self._backend.place(arguments))
-            if seen.place is None and not self.wanted():
-                seen.values["idle"] = True
-            turn, rate = guarded(lambda: self._before(arguments)) or (None, None)
+            seen.idle = seen.place is None and not self.wanted()
+            turn, rate = guarded(lambda: self._before(arguments, seen)) or (None, None)
             with self._seeing(seen):
                 result = original(*arguments, **named)
             extras = guarded(lambda: self._extras(seen, arguments, named, turn, rate))
@@ -217,13 +217,15 @@ class StepTap:
             self.say(f"this model's steps cannot be shown: {type(error).__name__}: {error}")
             return None
 
-    def _before(self, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Return the count of optimizer steps and the learning rate that this step is made with."""
+    def _before(self, arguments: tuple[Any, ...], seen: Seen) -> tuple[Any, Any]:
+        """Return a count of steps, and the learning rate that this step is made with."""
         optimizer = getattr(self._model, "optimizer", None)
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             return None, None
+        if seen.place is None:  # nothing is traced: a count of our own costs the device nothing
+            self._turn += 1
         if not self._backend.stateless:
-            return _read(optimizer)
+            return _read(optimizer, self._turn if seen.place is None else None)
         state = arguments[0][2]
         mapping = list(zip(optimizer.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
@@ -237,7 +239,7 @@ class StepTap:
         turn: Any,
         rate: Any,
     ) -> dict[str, Any]:
-        if seen.values.pop("idle", False):
+        if seen.idle:
             extras = {"loss": seen.values["loss"]} if "loss" in seen.values else {}
         else:
             data = named.get("data", arguments[-1] if arguments else None)
@@ -250,7 +252,7 @@ class StepTap:
             extras["learning_rate"] = rate
         return self._backend.one_replica(
             {name: _plain(value) for name, value in extras.items()},
-            frozenset({"loss", "learning_rate", "mean_loss"}),
+            SCALARS,
         )
 
     def _joined(self, result: Any, extras: dict[str, Any]) -> Any:
@@ -302,6 +304,8 @@ class StepTap:
         seen = self._seen
         if seen is None:  # evaluation, or a call of the script's own
             return
+        if seen.idle and "loss" not in roles:
+            return
         told = {**dict(zip(roles, arguments, strict=False)), **named}
         known = {role: value for role, value in told.items() if role in roles}
         if only_new:
@@ -318,12 +322,12 @@ def _plain(value: Any) -> Any:
     return keras.ops.convert_to_tensor(value) if isinstance(value, keras.Variable) else value
 
 
-def _read(optimizer: Any) -> tuple[Any, Any]:
+def _read(optimizer: Any, turn: int | None = None) -> tuple[Any, Any]:
     rate = optimizer.learning_rate
-    turn = optimizer.iterations
-    return _copied(turn), (_copied(rate) if hasattr(rate, "dtype") else None)
+    known = _copied(optimizer.iterations) if turn is None else turn
+    return known, (_copied(rate) if hasattr(rate, "dtype") else None)
 
 
 def _copied(value: Any) -> Any:
     """Return the value now, apart from what the step will change in place."""
-    return keras.ops.copy(keras.ops.convert_to_tensor(value)) + 0
+    return keras.ops.convert_to_tensor(value) + 0

@@ -48,10 +48,6 @@ class Backend(Protocol):
         """Return the extras so that Keras' mean over replicas leaves those of the first."""
         ...
 
-    def host(self, value: Any) -> Any:
-        """Return a value that is no longer traced as NumPy sees it."""
-        ...
-
 
 def backend_named(name: str) -> Backend | None:
     """Return the backend of that name; None: one that does not train, or is not known."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from trainmon_keras.backends import MOST_ROWS
 
@@ -61,7 +60,3 @@ class JaxBackend:
     ) -> dict[str, Any]:
         """Return the extras: a sharded array is one array."""
         return extras
-
-    def host(self, value: Any) -> Any:
-        """Return the array's memory; one that is still computed is waited for."""
-        return np.asarray(value)

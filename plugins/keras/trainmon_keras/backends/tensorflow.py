@@ -41,7 +41,7 @@ class TensorFlowBackend:
     def rows(self, size: Any, turn: Any) -> Any:
         """Return the indices of at most 16 rows."""
         stride = tf.maximum(size // MOST_ROWS, 1)
-        shift = 0 if turn is None else tf.cast(turn % tf.cast(stride, turn.dtype), tf.int32)
+        shift = 0 if turn is None else tf.cast(turn, tf.int32) % stride
         return shift + stride * tf.range(tf.minimum(size, MOST_ROWS))
 
     def take(self, value: Any, rows: Any) -> Any:
@@ -74,7 +74,3 @@ class TensorFlowBackend:
         return {
             name: value if name in scalars else only_first(value) for name, value in numbers.items()
         }
-
-    def host(self, value: Any) -> Any:
-        """Return the tensor's memory; one on an accelerator is waited for."""
-        return value.numpy()

@@ -43,16 +43,14 @@ class TorchBackend:
         return int(value.shape[0])
 
     def rows(self, size: int, turn: Any) -> Any:
-        """Return the indices of at most 16 rows."""
+        """Return at most 16 rows, as a slice: of no device, so that none is waited for."""
         stride = max(size // MOST_ROWS, 1)
-        count = min(size, MOST_ROWS)
-        if turn is None:
-            return torch.arange(0, stride * count, stride)
-        return turn % stride + torch.arange(0, stride * count, stride, device=turn.device)
+        shift = (turn or 0) % stride
+        return slice(shift, shift + stride * min(size, MOST_ROWS), stride)
 
     def take(self, value: Any, rows: Any) -> Any:
         """Return those rows, copied and detached."""
-        return torch.index_select(value.detach(), 0, rows.to(value.device))
+        return value.detach()[rows].clone()
 
     def one_replica(
         self,
@@ -61,11 +59,3 @@ class TorchBackend:
     ) -> dict[str, Any]:
         """Return the extras: each process has one replica."""
         return extras
-
-    def host(self, value: Any) -> Any:
-        """Return the tensor's memory; one on an accelerator is waited for."""
-        if not torch.is_tensor(value):
-            return value
-        value = value.detach()
-        wide = value.float() if value.dtype is torch.bfloat16 else value
-        return wide.cpu().numpy()
