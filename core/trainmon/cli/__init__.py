@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -42,7 +43,7 @@ _OWN = {
     ),
     "sync": (
         "trainmon.cli.sync:sync",
-        "Deliver what earlier runs on this machine could not.",
+        "Deliver what earlier runs could not.",
     ),
 }
 
@@ -112,5 +113,11 @@ class Commands(click.Group):
 
 @click.group(cls=Commands)
 @click.version_option(trainmon.__version__, prog_name="trainmon")
-def main() -> None:
+@click.option("--child", is_flag=True, hidden=True, help="Started by another of these commands.")
+def main(*, child: bool) -> None:
     """Watch every batch your model sees, in a browser, and steer the run from the same page."""
+    if not child:  # its parent has said it
+        from trainmon.cli.spelling import misspelt
+
+        for line in misspelt(os.environ):
+            click.echo(f"Warning: {line}", err=True)

@@ -24,7 +24,7 @@ class ChildError(TrainmonError):
 
 def trainmon_command(*arguments: str) -> list[str]:
     """Return the command line of ``trainmon`` with the interpreter that runs now."""
-    return [sys.executable, "-m", "trainmon.cli", *arguments]
+    return [sys.executable, "-m", "trainmon.cli", "--child", *arguments]
 
 
 class Child:
@@ -75,8 +75,9 @@ class Child:
             if line.startswith(f"{prefix}: "):
                 return line[len(prefix) + 2 :].strip()
         code = self._process.wait()
-        words = "\n".join(line for line in self._lines[-5:] if line)
-        raise ChildError(f"{self.name} ended with code {code} before it listened\n{words}".strip())
+        cause = "\n".join(line for line in self._lines[-5:] if line).removeprefix("Error: ")
+        end = f"{self.name} ended with code {code} before it listened"
+        raise ChildError(f"{cause}\n({end})" if cause else end)
 
     def pass_on(self, target: IO[str], *, but: str = "\0") -> None:
         """From now on, copy its output line by line, from a thread.

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
@@ -39,6 +40,17 @@ def _check_installed() -> None:
         raise click.ClickException(
             f"the demo needs {' and '.join(names)}: pip install {' '.join(names)}"
         )
+
+
+def _check_log(log: str | None) -> None:
+    """Refuse a file that the training could not write, before anything is started."""
+    if log is None:
+        return
+    try:
+        Path(log).open("a").close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.UsageError(f"--log {log} cannot be written: {reason}") from error
 
 
 def _start(stack: ExitStack, name: str, command: list[str], environment: dict[str, str]) -> Child:
@@ -72,6 +84,7 @@ def demo(
 ) -> None:
     """Train a small network on handwritten digits, and watch and steer it in a browser."""
     _check_installed()
+    _check_log(log)
     with ExitStack() as stack:
         stack.enter_context(_interruptible())
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="trainmon-demo-"))

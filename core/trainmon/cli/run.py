@@ -18,6 +18,8 @@ from typing import NoReturn
 
 import click
 
+from trainmon.cli.where import checked_address
+
 __all__ = ["command_of", "name_of", "run"]
 
 #: What a shell's exit status says of a command that is not there, or cannot be run.
@@ -30,8 +32,12 @@ NOT_FOUND, NOT_RUNNABLE = 127, 126
     "run torchrun --nproc-per-node 2 train.py · trainmon run accelerate launch train.py",
 )
 @click.option("-m", "is_module", is_flag=True, help="COMMAND names a module, as in `python -m`.")
-@click.option("--name", help="Name of a run whose script gives it none.  [the script's]")
-@click.option("--monitor", metavar="HOST:PORT", help="The monitor to report to.")
+@click.option(
+    "--name", help="Name of the run; one that the script itself gives wins.  [the script's file]"
+)
+@click.option(
+    "--monitor", metavar="HOST:PORT", callback=checked_address, help="The monitor to report to."
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
     command: tuple[str, ...], name: str | None, monitor: str | None, *, is_module: bool

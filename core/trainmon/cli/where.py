@@ -16,7 +16,7 @@ from trainmon.monitor.lock import read_holder
 if TYPE_CHECKING:
     from trainmon.config import Settings
 
-__all__ = ["address_of", "answers", "monitor_option", "of_home"]
+__all__ = ["address_of", "answers", "checked_address", "monitor_option", "of_home"]
 
 #: How long a monitor may take to take a connection.
 _ANSWER_S = 1.0
@@ -28,13 +28,18 @@ def monitor_option(command: _Command) -> _Command:
     option = click.option(
         "--monitor",
         metavar="HOST:PORT",
-        callback=_checked,
+        callback=checked_address,
         help="Where the monitor listens.  [TRAINMON_MONITOR, else that of TRAINMON_HOME]",
     )
     return option(command)
 
 
-def _checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def checked_address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Return what ``--monitor`` says; for the option's ``callback``.
+
+    Raises:
+        ConfigurationError: It is no address; names the option.
+    """
     if value is not None:
         parse_address(value, "--monitor")
     return value

@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="train without trainmon")
     given = vars(parser.parse_args(arguments))
     log, alone = given.pop("log"), given.pop("alone")
+    if log is not None:
+        try:
+            log.open("a").close()
+        except OSError as error:
+            parser.error(f"--log {log} cannot be written: {error.strerror or error}")
     try:
         accuracy = train(Options(**given), shown=not alone, log=log)
     except ModuleNotFoundError as error:

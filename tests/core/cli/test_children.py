@@ -38,9 +38,12 @@ def test_an_end_does_not_wait_for_grandchildren() -> None:
 
 
 def test_last_words_are_told() -> None:
-    """A process that ends before it listens leaves its code and its last words in the error."""
-    child = Child("server", [sys.executable, "-c", "print('port in use'); raise SystemExit(3)"])
-    with pytest.raises(ChildError, match="ended with code 3 before it listened\nport in use"):
+    """A process that ends before it listens leaves its last words in the error, then its code."""
+    child = Child(
+        "server", [sys.executable, "-c", "print('Error: port in use'); raise SystemExit(3)"]
+    )
+    with pytest.raises(ChildError) as error:
         child.announced("monitor")
+    assert str(error.value) == "port in use\n(server ended with code 3 before it listened)"
     child.end()
     child.end()

@@ -132,7 +132,7 @@ def test_a_bad_address_is_said_before_anything_starts(started: Started) -> None:
     process = started("--monitor", "nowhere at all", "say.py")
     output, errors = process.communicate(timeout=50)
     assert (process.returncode, output) == (2, "")
-    assert "TRAINMON_MONITOR is 'nowhere at all'" in errors
+    assert "--monitor is 'nowhere at all'" in errors
 
 
 @pytest.mark.parametrize(
