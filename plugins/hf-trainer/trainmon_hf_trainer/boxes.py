@@ -1,4 +1,8 @@
-"""Boxes of detection models: from centre and size in parts of the picture to corners in pixels."""
+"""Boxes of detection models: from centre and size in parts of the picture to corners in pixels.
+
+All is worked out where the boxes lie, and nothing is asked of them that would make the training
+wait for an accelerator.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ def true_boxes(
     """
     return [
         {
-            "boxes": _corners(labels[row]["boxes"], _size(labels[row], shape)),
+            "boxes": _corners(labels[row]["boxes"].detach(), *_size(labels[row], shape)),
             "labels": labels[row].get("class_labels"),
         }
         for row in rows
@@ -32,7 +36,11 @@ def true_boxes(
 
 
 def predicted_boxes(
-    output: Any, rows: Iterable[int], labels: Sequence[Mapping[str, Any]], shape: Sequence[int]
+    output: Any,
+    rows: Iterable[int],
+    labels: Sequence[Mapping[str, Any]],
+    shape: Sequence[int],
+    classes: int | None,
 ) -> list[dict[str, Any]] | None:
     """Return the boxes that a model predicts; None where it predicts none in training.
 
@@ -41,39 +49,54 @@ def predicted_boxes(
         rows: Which samples.
         labels: As of :func:`true_boxes`.
         shape: Of the pictures, (B, C, H, W).
+        classes: How many there are of objects; None: unknown.
     """
-    logits, boxes = getattr(output, "logits", None), getattr(output, "pred_boxes", None)
-    if logits is None or boxes is None:
+    logits: Any = getattr(output, "logits", None)
+    boxes: Any = getattr(output, "pred_boxes", None)
+    if getattr(logits, "ndim", 0) != 3 or getattr(boxes, "ndim", 0) != 3:
         return None
-    return [
-        _surest(logits[row].detach(), boxes[row].detach(), _size(labels[row], shape))
-        for row in rows
-    ]
+    count = _queries(output, logits)
+    found = [(logits[row, -count:].detach(), boxes[row, -count:].detach(), row) for row in rows]
+    return [_surest(one, box, _size(labels[row], shape), classes) for one, box, row in found]
 
 
-def _surest(logits: Any, boxes: Any, size: tuple[float, float]) -> dict[str, Any]:
-    # The last class of softmax models is "no object".
-    scores, classes = logits.float().softmax(-1)[..., :-1].max(-1)
-    best = scores.topk(min(_MOST, len(scores))).indices
-    best = best[scores[best] >= _LEAST_SCORE]
-    return {
-        "boxes": _corners(boxes[best], size),
-        "labels": classes[best],
-        "scores": scores[best],
-    }
+def _queries(output: Any, logits: Any) -> int:
+    """Return how many of the last queries are the model's own: before them come noised truths."""
+    noised = getattr(output, "denoising_meta_values", None)
+    split = noised.get("dn_num_split") if isinstance(noised, Mapping) else None
+    return int(split[1]) if split is not None else int(logits.shape[1])
 
 
-def _size(label: Mapping[str, Any], shape: Sequence[int]) -> tuple[float, float]:
+def _surest(logits: Any, boxes: Any, size: tuple[Any, Any], classes: int | None) -> dict[str, Any]:
+    import torch
+
+    if logits.shape[-1] == classes:
+        scores, found = logits.float().sigmoid().max(-1)
+    else:  # the last class is "no object"
+        scores, found = logits.float().softmax(-1)[..., :-1].max(-1)
+    scores, best = scores.topk(min(_MOST, len(scores)))
+    # What is not sure is no box: how many are is not asked, for that would wait for the device.
+    sure = (scores >= _LEAST_SCORE).unsqueeze(-1)
+    corners = torch.where(sure, _corners(boxes[best], *size), float("nan"))
+    return {"boxes": corners, "labels": found[best], "scores": scores}
+
+
+def _size(label: Mapping[str, Any], shape: Sequence[int]) -> tuple[Any, Any]:
     """Return height and width that boxes are parts of: the picture's without its padding."""
     size = label.get("size")
     if size is None:
-        return float(shape[-2]), float(shape[-1])
-    return float(size[0]), float(size[1])
+        return shape[-2], shape[-1]
+    return size[0], size[1]
 
 
-def _corners(boxes: Any, size: tuple[float, float]) -> Any:
+def _corners(boxes: Any, high: Any, wide: Any) -> Any:
     import torch
 
-    x, y, width, height = boxes.detach().float().unbind(-1)
-    corners = torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], -1)
-    return corners * corners.new_tensor([size[1], size[0], size[1], size[0]])
+    x, y, width, height = boxes.float().unbind(-1)
+    sides = [
+        (x - width / 2) * wide,
+        (y - height / 2) * high,
+        (x + width / 2) * wide,
+        (y + height / 2) * high,
+    ]
+    return torch.stack(sides, -1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trainmon.adapters.batches import find_samples
 from trainmon.events import BatchEvent, FrameRequest
 from trainmon_hf_trainer.boxes import predicted_boxes, true_boxes
 from trainmon_hf_trainer.text import TextReader
@@ -45,6 +46,12 @@ class Captured:
     Attributes:
         size: Samples in the batch.
         rows: The samples that were chosen; None: all of them, and the session chooses.
+        predictions: Of these samples.
+        boxes: That the model found.
+        ends: First and last place of the answer that the model points out in each text.
+        words: Of a model that says or tags words.
+        worded: Whether it is one.
+        heard: Whether the model was called.
     """
 
     sampler: Sampler
@@ -55,6 +62,7 @@ class Captured:
     rows: list[int] | None = None
     predictions: Any = None
     boxes: list[dict[str, Any]] | None = None
+    ends: tuple[Any, Any] | None = None
     words: Words | None = None
     worded: bool = False
     heard: bool = False
@@ -81,12 +89,15 @@ class Sampler:
         # Our own generator: to draw from the user's would change what the training computes.
         self._random = random.Random()  # noqa: S311 - it chooses samples, it keeps no secret
         self._copies_first = False
+        self._unnamed_truth = ""
+        self._said: set[tuple[str, ...]] = set()
 
     # While the step runs.
 
     def begin(self, inputs: Mapping[str, Any], request: FrameRequest) -> Captured:
         """Keep the inputs of a step of which a picture is due."""
         captured = Captured(self, request, dict(inputs), {})
+        self._look_deeper(captured.inputs)
         images = self._images_of(captured.inputs)
         first = images or self._text.key(captured.inputs)
         if first:
@@ -117,27 +128,33 @@ class Sampler:
         truth = self._truth_of(captured.inputs)
         if self._text.reads(captured.inputs, predictions, truth, pictures=bool(images)):
             captured.worded = True
-            captured.words = self._text.words(captured.inputs, predictions, truth)
-            if not images:
-                return
-        if images and truth is not None and _are_boxes(truth):
+            captured.words = self._text.words(
+                captured.inputs, predictions, truth, pictures=bool(images)
+            )
+        elif images and truth is not None and _are_boxes(truth):
             self._choose_rows(captured)
             captured.boxes = predicted_boxes(
-                output, captured.rows or range(captured.size), truth, captured.inputs[images].shape
+                output,
+                captured.rows or range(captured.size),
+                truth,
+                captured.inputs[images].shape,
+                _classes_of(self._trainer.model),
             )
+        elif not images and isinstance(output, Mapping) and "start_logits" in output:
+            captured.ends = _ends(output)
         elif predictions is not None and len(predictions) == captured.size:
             captured.predictions = self._kept(captured, predictions, text=not images)
 
     def _kept(self, captured: Captured, predictions: Any, *, text: bool) -> Any | None:
         """Return predictions that may outlive the forward pass."""
+        if predictions.ndim == 3:
+            return None  # of every token they are in the words, of every patch they are no classes
         predictions = predictions.detach()
         large = predictions.numel() * predictions.element_size() > _MOST_BYTES
         if (large or text) and captured.rows is None:
             self._choose_rows(captured)
         if not large:
-            return _rows(predictions, captured.rows) if captured.rows else predictions
-        if predictions.ndim == 3:
-            return None  # numbers for every token: what of them can be shown is in the words
+            return _rows(predictions, captured.rows)
         if predictions.ndim == 4:
             stride = max(1, max(predictions.shape[2:]) // _MAP_EDGE)
             predictions = predictions[:, :, ::stride, ::stride]
@@ -156,9 +173,10 @@ class Sampler:
         images = self._images_of(captured.inputs)
         if images:
             return self._pictures(captured, images)
-        if captured.words is not None:
-            return self._text.event(captured.words, captured.size)
         key = self._text.key(captured.inputs)
+        if captured.words is not None:
+            self._say_what_was_chosen(key, captured, captured.words.labels)
+            return self._text.event(captured.words, captured.size)
         if key and captured.heard and not captured.worded:
             return self._texts(captured, key)
         if not key:
@@ -180,27 +198,28 @@ class Sampler:
             images = images[:, images.shape[1] // 2]
         truth = self._truth_of(captured.inputs)
         shown: dict[str, Any] = {"images": images, "batch_size": captured.size}
-        if captured.words is not None:
-            captured.words.choose(captured.rows, len(images))
-            shown.update(self._text.told(captured.words))
+        if captured.worded:
+            if captured.words is not None and len(captured.words.labels) == len(images):
+                shown.update(self._text.told(captured.words))
         elif truth is not None and _are_boxes(truth):
             rows = captured.rows or range(captured.size)
             shown["target_boxes"] = true_boxes(truth, rows, captured.inputs[key].shape)
             shown["output_boxes"] = captured.boxes
         else:
-            shown["outputs"] = captured.predictions
-            shown["targets"] = self._targets(captured, truth)
+            truth = self._targets(captured, truth)
+            shown["outputs"], shown["targets"] = captured.predictions, truth
         self._say_what_was_chosen(key, captured, truth)
         return BatchEvent(**shown)
 
     def _texts(self, captured: Captured, key: str) -> BatchEvent | None:
-        """Return texts that are classified as a whole."""
-        rows = captured.rows or list(range(captured.size))
-        texts = self._text.decoded(captured.inputs[key], rows)
+        """Return texts that are classified as a whole, or in which an answer is pointed out."""
+        texts = self._text.decoded(_rows(captured.inputs[key], captured.rows))
         if texts is None:
             return None
         truth = self._truth_of(captured.inputs)
         self._say_what_was_chosen(key, captured, truth)
+        if captured.ends is not None:
+            return self._answers(captured, key, texts)
         return BatchEvent(
             texts=texts,
             outputs=captured.predictions,
@@ -208,10 +227,23 @@ class Sampler:
             batch_size=captured.size,
         )
 
+    def _answers(self, captured: Captured, key: str, texts: Any) -> BatchEvent:
+        ids, inputs = captured.inputs[key], captured.inputs
+        true = (inputs.get("start_positions"), inputs.get("end_positions"))
+        shown: dict[str, Any] = {"texts": texts, "batch_size": captured.size}
+        for name, ends in (("output_texts", captured.ends), ("target_texts", true)):
+            if ends is not None and all(getattr(each, "ndim", 0) == 1 for each in ends):
+                shown[name] = self._text.span(ids, *ends)
+        return BatchEvent(**shown)
+
     def _targets(self, captured: Captured, truth: Any) -> Any | None:
         if not hasattr(truth, "ndim") or not truth.ndim or len(truth) != captured.size:
             return None
-        return _rows(truth, captured.rows)
+        truth, said = _rows(truth, captured.rows), captured.predictions
+        # Several numbers a sample are classes or values only if the model says as many.
+        if truth.ndim == 2 and (said is None or said.numel() != truth.numel()):
+            return None
+        return truth
 
     def _changed(self, captured: Captured, key: str) -> bool:
         version = captured.versions.get(key)
@@ -219,12 +251,32 @@ class Sampler:
 
     # Finding.
 
+    def _look_deeper(self, inputs: dict[str, Any]) -> None:
+        """Add what a model of the user's own takes within a mapping, or under a name of its own.
+
+        Names come first: what transformers calls labels is known, while its masks and positions
+        would pass for truth. So what only looks like samples is not taken where names tell.
+        """
+        if self._choice.images or self._choice.truth:
+            return
+        shown = self._images_of(inputs) or self._text.key(inputs)
+        named = getattr(self._trainer, "label_names", None) or self._truth_of(inputs) is not None
+        if shown and named:
+            return
+        found = find_samples(inputs)
+        if not shown and found.images is not None:
+            inputs.setdefault(found.images.path, found.images.value)
+        if not named and found.targets is not None and self._images_of(inputs):
+            self._unnamed_truth = found.targets.path
+            inputs.setdefault(found.targets.path, found.targets.value)
+
     def _images_of(self, inputs: Mapping[str, Any]) -> str:
         """Return the key of the pictures; empty where there are none."""
         if self._choice.images:
             return self._choice.images if self._choice.images in inputs else ""
         names = ("pixel_values", *(name for name in inputs if name != "pixel_values"))
-        truths = set(self._truth_names())
+        # What a model is to restore of its pictures is named as their truth.
+        truths = set(self._truth_names()) - {"pixel_values"}
         for name in names:
             if name not in truths and _is_pictures(inputs.get(name)):
                 return name
@@ -233,11 +285,17 @@ class Sampler:
     def _truth_names(self) -> Sequence[str]:
         if self._choice.truth:
             return (self._choice.truth,)
-        return (*(getattr(self._trainer, "label_names", None) or ()), "labels", "label")
+        known = getattr(self._trainer, "label_names", None) or ()
+        return (*known, "labels", "label", self._unnamed_truth)
 
     def _truth_of(self, inputs: Mapping[str, Any]) -> Any | None:
-        names = self._truth_names()
-        return next((inputs[name] for name in names if inputs.get(name) is not None), None)
+        name = self._truth_name(inputs)
+        return inputs[name] if name else None
+
+    def _truth_name(self, inputs: Mapping[str, Any]) -> str:
+        images = self._images_of(inputs)
+        given = (name for name in self._truth_names() if inputs.get(name) is not None)
+        return next((name for name in given if name != images), "")
 
     # Telling.
 
@@ -245,16 +303,22 @@ class Sampler:
         predictions = captured.predictions
         if captured.boxes is not None:
             said = "boxes"
+        elif captured.ends is not None:
+            said = "start_logits and end_logits"
         elif captured.words is not None:
-            said = "words"
+            words = captured.words
+            said = "none found" if words.losses is words.spoken is None else "words"
         elif predictions is not None:
             said = (
                 f"{self._choice.predictions or 'logits'} → {'×'.join(map(str, predictions.shape))}"
             )
         else:
             said = "none found"
-        names = [name for name in self._truth_names() if captured.inputs.get(name) is not None]
-        what = names[0] if truth is not None and names else "none found"
+        what = (self._truth_name(captured.inputs) if truth is not None else "") or "none found"
+        kind = (key, said.partition(" → ")[0], what)
+        if kind in self._said:  # the last batch, and texts, are of other sizes
+            return
+        self._said.add(kind)
         self._say(f"shown: {key}; predictions: {said}; truth: {what}. Otherwise: {_OVERRIDE}")
 
     def _say_nothing_to_show(self, inputs: Mapping[str, Any]) -> None:
@@ -265,7 +329,14 @@ class Sampler:
 
 
 def _rows(value: Any, rows: Sequence[int] | None) -> Any:
-    return value if rows is None else value[list(rows)]
+    if rows is None:
+        return value
+    if getattr(getattr(value, "device", None), "type", "cpu") == "cpu":
+        return value[list(rows)]
+    import torch
+
+    # On an accelerator row numbers would have to be there first, and to bring them waits.
+    return torch.stack([value[row] for row in rows])
 
 
 def _part(output: Any, name: str) -> Any | None:
@@ -295,6 +366,15 @@ def _are_boxes(truth: Any) -> bool:
         and bool(truth)
         and isinstance(truth[0], Mapping)
         and "boxes" in truth[0]
-        # Choosing boxes on an accelerator would make the training wait for it.
-        and getattr(getattr(truth[0]["boxes"], "device", None), "type", "cpu") == "cpu"
     )
+
+
+def _classes_of(model: Any) -> int | None:
+    count = getattr(getattr(model, "config", None), "num_labels", None)
+    return count if isinstance(count, int) else None
+
+
+def _ends(output: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the first and the last place of the answer that the model points out, (B,) each."""
+    first, last = output["start_logits"], output["end_logits"]
+    return first.detach().argmax(-1), last.detach().argmax(-1)

@@ -144,7 +144,7 @@ class Fit(Listener):
     def evaluated(self, metrics: Mapping[str, Any], control: Any) -> None:
         """Keep what an evaluation found for the epoch, and for the next batch."""
         self._leave_evaluation()
-        numbers = _numbers(metrics)
+        numbers = _news(metrics)
         self._pending.update(numbers)
         self._validation = {**self._validation, **numbers}
         # A checkpoint asked for meanwhile is written right after; an evaluation was just made.
@@ -158,10 +158,7 @@ class Fit(Listener):
 
     def logged(self, logs: Mapping[str, Any]) -> None:
         """Keep what was logged for the next batch."""
-        news = {
-            name: value for name, value in _numbers(logs).items() if name not in _KNOWN_ELSEWHERE
-        }
-        self._pending.update(news)
+        self._pending.update(_news(logs))
 
     def epoch_begins(self) -> None:
         """Tell of the epoch before: its evaluation is over."""
@@ -201,11 +198,14 @@ class Fit(Listener):
         self.session.close(status, message)
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _news(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that are not told otherwise."""
     return {
         str(name): float(value)
         for name, value in values.items()
-        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if isinstance(value, (int, float, np.number))
+        and not isinstance(value, bool)
+        and name not in _KNOWN_ELSEWHERE
     }
 
 

@@ -1,14 +1,14 @@
-"""One sequence of a language model: its tokens, and how surprising each was."""
+"""Sequences of tokens: what is kept of them, and how surprising each token was."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MOST_TOKENS", "Words", "token_losses"]
+__all__ = ["IGNORED", "MOST_TOKENS", "Words", "is_whole", "token_losses"]
 
 MOST_TOKENS = 256
+#: The label of a token of which nothing is asked.
 IGNORED = -100
 
 
@@ -17,28 +17,25 @@ class Words:
     """What is kept of the sequences that are shown; arrays as the framework holds them.
 
     Attributes:
+        labels: What was to be said, (n, T).
         inputs: Token ids of the samples, (n, T); None: the samples are pictures.
-        labels: What was to be said, (n, T); None: unknown.
         losses: Loss of each token of the first sample, (T,); None: unknown.
         spoken: Token ids the model would say, (n, T); None: not looked at.
         aligned: Whether a label is the token at its own place, as language models have it.
         tags: Whether labels are classes of tokens.
     """
 
+    labels: Any
     inputs: Any = None
-    labels: Any = None
     losses: Any = None
     spoken: Any = None
     aligned: bool = True
     tags: bool = False
 
-    def choose(self, rows: Sequence[int] | None, count: int) -> None:
-        """Keep the labels of the rows that are shown; predictions go where they do not fit."""
-        if rows is not None and self.labels is not None:
-            self.labels = self.labels[list(rows)]
-            self.spoken = None if self.spoken is None else self.spoken[list(rows)]
-        if self.labels is not None and len(self.labels) != count:
-            self.labels = self.spoken = None
+
+def is_whole(value: Any) -> bool:
+    """Return whether a tensor holds whole numbers, and no mere truth values."""
+    return str(getattr(value, "dtype", "")).startswith(("torch.int", "torch.uint"))
 
 
 def token_losses(logits: Any, labels: Any, *, shifted: bool) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trainings import pictures, vit
+from models import pictures, vit
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 pytest.importorskip("transformers", reason="no hf_trainer found: transformers is not installed")
 
-HERE = Path(__file__).parent
-
 pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def facts(run_trainings: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """What each training was told of, by its name; all ran in one process."""
-    folder = tmp_path_factory.mktemp("trainings")
-    environment = {
-        **os.environ,
-        "TRAINMON_MONITOR": "127.0.0.1:9",  # the discard port: nobody listens
-        "TRAINMON_HOME": str(folder / "home"),
-        "TRAINMON_EXIT_TIMEOUT": "0",
-        "TRAINMON_RELAY_LINGER": "0",
-        "OMP_NUM_THREADS": "1",
-    }
-    subprocess.run(
-        [sys.executable, str(HERE / "trainings.py"), str(folder)],
-        env=environment, timeout=300, check=True,
-    )  # fmt: skip
-    told: dict[str, Any] = json.loads((folder / "facts.json").read_text())
-    return told
+    return run_trainings("trainings.py")
 
 
 NAMES = (

@@ -7,22 +7,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from account import ACCOUNT, main
+from models import NAMES, WORDS, fit, pictures, tokenizer, vit
 from trainmon_hf_trainer import TrainmonCallback
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
     SegformerConfig,
     SegformerForSemanticSegmentation,
     Trainer,
@@ -32,78 +30,6 @@ from transformers import (
     ViTForImageClassification,
 )
 from transformers.utils import ModelOutput
-
-from trainmon.events import BatchEvent, FrameRequest
-from trainmon.session import Session
-
-WORDS = ["[PAD]", "[UNK]", "the", "cat", "sat", "on", "a", "mat", "dog", "ran"]
-NAMES = {0: "zero", 1: "one", 2: "two"}
-
-
-class Account:
-    """What sessions were told since the last training; each step is asked for a picture."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.events: list[BatchEvent] = []
-        self.notes: list[str] = []
-        self.sessions: list[Session] = []
-        self.steps: list[tuple[int, int, int]] = []
-
-    def listen(self) -> None:
-        """Hear what sessions are told."""
-        step_ended, failed, describe = Session.step_ended, Session.failed, Session.describe
-
-        def hear_step(session: Session, raw: Any, **told: Any) -> None:
-            self.steps.append((session.global_step, session.epoch, session.attempt))
-            self.losses.append(float(told["loss"]))
-            event = None if raw is None else raw.samples()
-            if event is not None:
-                self.events.append(event)
-            if session not in self.sessions:
-                self.sessions.append(session)
-            step_ended(session, None, **told)
-
-        def hear_failure(session: Session, where: str, error: BaseException) -> None:
-            self.notes.append(f"FAILED {where}: {error!r}")
-            failed(session, where, error)
-
-        def hear_notes(session: Session, **told: Any) -> None:
-            self.notes.extend(told.get("notes", ()))
-            describe(session, **told)
-
-        Session.begin_step = lambda _: FrameRequest(16, 64)  # type: ignore[method-assign, assignment, misc]
-        Session.step_ended = hear_step  # type: ignore[method-assign, assignment]
-        Session.failed = hear_failure  # type: ignore[method-assign]
-        Session.describe = hear_notes  # type: ignore[method-assign, assignment]
-
-    def facts(self, **more: Any) -> dict[str, Any]:
-        """Return what was told, and forget it."""
-        last = self.events[-1] if self.events else None
-        shown = (
-            {} if last is None else {k: _plain(v) for k, v in vars(last).items() if v is not None}
-        )
-        facts = {
-            "losses": self.losses,
-            "steps": self.steps,
-            "events": len(self.events),
-            "shown": shown,
-            "notes": self.notes,
-            "sessions": len(self.sessions),
-            **more,
-        }
-        self.losses, self.events, self.notes, self.sessions, self.steps = [], [], [], [], []
-        return facts
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "shape"):
-        return list(value.shape)
-    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "tolist"):
-        return [each.tolist() for each in value]
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [{name: array.tolist() for name, array in each.items()} for each in value]
-    return value if isinstance(value, (str, int, float, list, tuple, dict)) else str(value)
 
 
 class Real(TrainerCallback):
@@ -117,51 +43,6 @@ class Real(TrainerCallback):
         if module.training:
             loss = torch.nn.functional.cross_entropy(out["logits"], given["labels"])
             self.losses.append(float(loss))
-
-
-def pictures(count: int = 40) -> list[dict[str, Any]]:
-    """Return made-up pictures in three classes."""
-    generator = np.random.default_rng(0)
-    return [
-        {"pixel_values": generator.random((1, 8, 8), np.float32), "labels": index % 3}
-        for index in range(count)
-    ]
-
-
-def vit(**more: Any) -> Any:
-    """Return a small model of pictures."""
-    torch.manual_seed(0)
-    config = ViTConfig(
-        image_size=8, patch_size=4, num_channels=1, hidden_size=16, num_hidden_layers=1,
-        num_attention_heads=2, intermediate_size=16, id2label=NAMES, **more,
-    )  # fmt: skip
-    return ViTForImageClassification(config)
-
-
-def tokenizer() -> Any:
-    """Return a tokenizer of ten words."""
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
-
-
-def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any) -> Any:
-    """Train a little and return the Trainer."""
-    optional = ("eval_dataset", "processing_class", "data_collator")
-    given = {name: more.pop(name) for name in optional if name in more}
-    callbacks = [TrainmonCallback(), *more.pop("callbacks", ())]
-    resume = more.pop("resume", None)
-    settings = {"max_steps": 4, "save_strategy": "no", **more}
-    arguments = TrainingArguments(
-        str(folder), per_device_train_batch_size=4, use_cpu=True, report_to="none",
-        disable_tqdm=True, logging_strategy="no", **settings,
-    )  # fmt: skip
-    trainer = kind(model, arguments, train_dataset=data, callbacks=callbacks, **given)
-    trainer.train(resume_from_checkpoint=resume)
-    return trainer
-
-
-ACCOUNT = Account()
 
 
 def _real(folder: Path, **more: Any) -> dict[str, Any]:
@@ -324,16 +205,9 @@ def failing(folder: Path) -> dict[str, Any]:
             if state.global_step == 2:
                 raise ValueError("bad batch")
 
-    closed: list[tuple[str, str]] = []
-    close = Session.close
-    Session.close = lambda self, *told: (closed.append(told), close(self, *told))[1]  # type: ignore[method-assign, assignment, misc]
-    try:
+    with suppress(ValueError):
         fit(folder, vit(), pictures(), callbacks=[Fails()])
-    except ValueError:
-        pass
-    finally:
-        Session.close = close  # type: ignore[method-assign]
-    return ACCOUNT.facts(closed=closed)
+    return ACCOUNT.facts()
 
 
 def many_ways(folder: Path) -> dict[str, Any]:
@@ -360,19 +234,5 @@ TRAININGS = [
 ]  # fmt: skip
 
 
-def main() -> None:
-    """Run every training."""
-    torch.set_num_threads(1)
-    ACCOUNT.listen()
-    facts: dict[str, Any] = {}
-    for training in TRAININGS:
-        folder = Path(sys.argv[1]) / training.__name__
-        try:
-            facts[training.__name__] = training(folder)
-        except Exception:  # noqa: BLE001 - told with the facts, the others go on
-            facts[training.__name__] = {"error": traceback.format_exc(), **ACCOUNT.facts()}
-    (Path(sys.argv[1]) / "facts.json").write_text(json.dumps(facts))
-
-
 if __name__ == "__main__":
-    main()
+    main(TRAININGS)
