@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from grpclib.client import Channel
 from trainmon.cli import main
 from trainmon.config import Settings
 from trainmon.monitor.server import MonitorServer
+from trainmon.monitor.store.base import Store
+from trainmon.monitor.store.memory import MemoryStore
+from trainmon.monitor.store.sql import SqlStore
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
 from trainmon.v1.telemetry_pb2 import (
@@ -125,9 +129,14 @@ def scalars_fixture() -> Callable[..., MetricData]:
 
 
 @pytest.fixture
-async def fed() -> AsyncIterator[Fed]:
-    """Return a running monitor."""
-    async with MonitorServer(Settings.from_environment()) as server:
+async def fed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fed]:
+    """Return a running monitor; the parameter ``sqlite`` gives it a store on disk."""
+    settings = Settings.from_environment()
+    store: Store = MemoryStore(settings.history_bytes)
+    if getattr(request, "param", "") == "sqlite":
+        # Beside the folder that the tests look into.
+        store = SqlStore(tmp_path.with_name(f"{tmp_path.name}-history"), 1 << 30, 1 << 30)
+    async with MonitorServer(settings, store=store) as server:
         channel = Channel("127.0.0.1", server.port)
         try:
             async with AsyncExitStack() as stack:

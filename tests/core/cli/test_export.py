@@ -28,6 +28,8 @@ from trainmon.v1.telemetry_pb2 import ConvergenceStatus, EpochData, MetricData, 
 HEAD = "series,attempt,step,time_ms,value,minimum,maximum,count"
 #: Doubles that a careless writer changes.
 AWKWARD = [0.1, -0.0, 5e-324, 1.7976931348623157e308, 1 / 3, 123456789.123456789, 1e22, -2.5]
+#: Runs a test with each store.
+both_stores = pytest.mark.parametrize("fed", ["memory", "sqlite"], indirect=True)
 LIMIT = "trainmon.monitor.dashboard.MAX_ANSWER_BYTES"
 
 
@@ -44,6 +46,7 @@ def table(text: str) -> list[dict[str, str]]:
 # --- what is in it -------------------------------------------------------------------------------
 
 
+@both_stores
 async def test_every_point_comes_back_bit_for_bit(fed, trainmon, scalars):
     """The doubles of a CSV export are those that were sent: awkward, infinite and NaN ones too."""
     values = [*AWKWARD, math.nan, math.inf, -math.inf]
@@ -72,6 +75,7 @@ def test_csv_gives_back_what_it_was_given(rows):
     assert [text for _, text in read] == [text for _, text in rows]
 
 
+@both_stores
 async def test_steps_trained_again_are_both_there(fed, trainmon, scalars):
     """Rows are by series, step and attempt, so that every attempt of a step stands together."""
     session = await fed.session(
@@ -91,6 +95,7 @@ async def test_steps_trained_again_are_both_there(fed, trainmon, scalars):
     ]
 
 
+@both_stores
 async def test_merged_rows_have_their_extremes(fed, trainmon, scalars):
     """Of points merged under pressure there are least, greatest and count; else none of them."""
     merged = scalars("loss", [1.5, 9.0], minimums=[1.0, 9.0], maximums=[2.0, 9.0], counts=[2, 1])
@@ -113,6 +118,7 @@ async def test_merged_rows_have_their_extremes(fed, trainmon, scalars):
 NAMES = ['comma, "quote"', "two\nlines", "=1+1", "validation/loss", "ζ é 損失"]
 
 
+@both_stores
 async def test_names_come_back_as_they_are(fed, trainmon, scalars):
     """Names of series that need quoting, or that no terminal should see, are exact in the file."""
     session = await fed.session(*(scalars(name, [1.0]) for name in NAMES))
@@ -120,6 +126,7 @@ async def test_names_come_back_as_they_are(fed, trainmon, scalars):
     assert sorted(row["series"] for row in rows) == sorted(NAMES)
 
 
+@both_stores
 async def test_a_session_without_scalars_is_a_head(fed, trainmon):
     """With nothing to tell there is a table without rows, and no error."""
     session = await fed.session()
@@ -144,6 +151,7 @@ async def exported(fed, session: str, whole: Piece, answer_points: int):
     return rows, sizes
 
 
+@both_stores
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("answer_points", "limit_bytes"), [(100, 1 << 20), (100_000, 6_000)])
 async def test_pieces_make_the_whole(fed, monkeypatch, seed, answer_points, limit_bytes):
@@ -173,6 +181,7 @@ async def test_pieces_make_the_whole(fed, monkeypatch, seed, answer_points, limi
     assert max(sizes) <= limit_bytes // 24
 
 
+@both_stores
 async def test_a_hundred_thousand_points_are_asked_for_in_pieces(
     fed, monkeypatch, scalars, trainmon
 ):
@@ -187,6 +196,7 @@ async def test_a_hundred_thousand_points_are_asked_for_in_pieces(
     assert (await trainmon("export", session)).stdout == whole.stdout
 
 
+@both_stores
 async def test_what_cannot_be_halved_is_told(fed, trainmon, monkeypatch, tmp_path):
     """Where one step alone is more than an answer holds, it is the monitor's word, and no file."""
     series = MetricSeries(name="loss", steps=[7.0] * 100, times=[0.0] * 100, values=[0.5] * 100)
@@ -198,6 +208,7 @@ async def test_what_cannot_be_halved_is_told(fed, trainmon, monkeypatch, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@both_stores
 async def test_ranges_and_names_choose(fed, trainmon, scalars):
     """Steps are chosen inclusively; names by comma or again, and one with a comma as it is."""
     session = await fed.session(
@@ -240,6 +251,7 @@ async def test_options_that_make_no_sense_are_usage_errors(trainmon, options, wo
 # --- epochs and commands -------------------------------------------------------------------------
 
 
+@both_stores
 async def test_epochs_are_a_table(fed, trainmon):
     """A row for each epoch, a column for each metric that any epoch has, unknown cells empty."""
     improving = ConvergenceStatus.CONVERGENCE_STATUS_IMPROVING
@@ -256,6 +268,7 @@ async def test_epochs_are_a_table(fed, trainmon):
     assert second["convergence"] == "improving"
 
 
+@both_stores
 async def test_commands_are_a_table(fed, trainmon):
     """A row for each command: what was asked for, by whom, and what became of it."""
     session = await fed.session(live=True)

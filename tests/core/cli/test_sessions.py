@@ -137,6 +137,7 @@ async def test_what_is_no_monitor_is_told(trainmon, monkeypatch, answer, command
 # --- rm ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fed", ["memory", "sqlite"], indirect=True)
 async def test_sessions_are_deleted_by_id_prefix_and_name(fed, trainmon):
     """Each way of naming one deletes it, with all it had; the others stay."""
     by_id = await fed.session(session_name="one")

@@ -53,6 +53,7 @@ def told(snapshot: SessionSnapshot) -> str:
     return click.unstyle("\n".join(page(snapshot, [], 0)))
 
 
+@pytest.mark.parametrize("fed", ["memory", "sqlite"], indirect=True)
 async def test_a_page_tells_all_there_is(fed, trainmon, scalars, said):
     """Name, state, progress, hyperparameters, scalars, epochs, commands and notes are there."""
     session = await fed.session(
@@ -107,6 +108,7 @@ async def test_an_unknown_session_is_told(trainmon):
     assert "no session is called 'nobody'" in done.stderr
 
 
+@pytest.mark.parametrize("fed", ["memory", "sqlite"], indirect=True)
 @pytest.mark.parametrize("points", [1, 16, 17, 5000])
 async def test_the_newest_value_and_the_extremes_are_exact(fed, scalars, points):
     """However many points there are, in each attempt, and whatever is not finite among them."""
