@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -116,6 +117,8 @@ class Commands(click.Group):
 @click.option("--child", is_flag=True, hidden=True, help="Started by another of these commands.")
 def main(*, child: bool) -> None:
     """Watch every batch your model sees, in a browser, and steer the run from the same page."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have what a terminal has not
+        sys.stdout.reconfigure(errors="replace")
     if not child:  # its parent has said it
         from trainmon.cli.spelling import misspelt
 

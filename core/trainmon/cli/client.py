@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Client", "NoMonitorError", "RefusedError"]
 
 #: How long the monitor may take for what it has at hand, and for what it reads or deletes.
-_TIMEOUT_S, _WORK_TIMEOUT_S = 5.0, 120.0
+_TIMEOUT_S, _WORK_TIMEOUT_S = 10.0, 120.0
 _NO_ANSWER = frozenset({Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED})
 
 

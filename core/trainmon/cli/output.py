@@ -47,26 +47,30 @@ def opened(target: str, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         click.ClickException: The file is there and not to be replaced, or cannot be written.
     """
-    if target == "-":
-        with _standard_output() as stream:
-            yield stream
-        return
-    path = Path(target).expanduser().resolve()
+    kind = _standard_output() if target == "-" else _file(target, force=force)
     try:
-        special = path.exists() and not stat.S_ISREG(path.stat().st_mode)
-        if special:  # a device or a pipe takes what is written; it must not be replaced
-            with path.open("wb") as stream:
-                yield stream
-            return
-        if not force:
-            _refuse_existing(path, target)
-        with _replacing(path, target, force=force) as stream:
+        with kind as stream:
             yield stream
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.ClickException(f"{target} cannot be written: {reason}") from error
+        where = "the standard output" if target == "-" else target
+        raise click.ClickException(
+            f"{where} cannot be written: {error.strerror or error}"
+        ) from error
+
+
+@contextmanager
+def _file(target: str, *, force: bool) -> Iterator[BinaryIO]:
+    path = Path(target).expanduser().resolve()
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        with path.open("wb") as stream:  # a device or a pipe must not be replaced
+            yield stream
+        return
+    if not force:
+        _refuse_existing(path, target)
+    with _replacing(path, target, force=force) as stream:
+        yield stream
 
 
 @contextmanager
@@ -75,8 +79,9 @@ def _standard_output() -> Iterator[BinaryIO]:
     try:
         yield stream
         stream.flush()
-    except BrokenPipeError:
-        # Who read has enough. Python would complain when it flushes at its end.
+    except OSError:
+        # Its reader has enough, or it is full. Python would complain again when it flushes at its
+        # end what could not be written.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise

@@ -375,6 +375,22 @@ async def test_a_broken_pipe_is_quiet(fed, scalars):
     process.stderr.close()
 
 
+async def test_a_full_disk_is_told(fed, trainmon, scalars):
+    """Where what is written does not fit, it is a sentence, for a file and the standard output."""
+    session = await fed.session(scalars("loss", [1.0]))
+    done = await trainmon("export", session, "-o", "/dev/full")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: /dev/full cannot be written: No space left on device\n"
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = export_process(fed, session, stdout=full)
+        _, errors = await asyncio.to_thread(process.communicate)
+    finally:
+        os.close(full)
+    assert process.returncode == 1
+    assert errors == b"Error: the standard output cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_leaves_no_half_file(fed, scalars, monkeypatch, tmp_path, number):
     """Ended in the middle, it leaves what was there before, nothing else, and no traceback."""

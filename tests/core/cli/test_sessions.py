@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from trainmon.cli import client
+from trainmon.cli import client, main
 from trainmon.cli.choose import find_session, states
 from trainmon.cli.durations import duration
 from trainmon.cli.forget import old_sessions
@@ -56,6 +57,16 @@ async def test_the_list_for_programs_is_json(fed, trainmon, scalars):
     assert older["ended_ms"] >= older["started_ms"]
     nothing = await trainmon("sessions", "--json", "--state", "died")
     assert json.loads(nothing.stdout) == []
+
+
+async def test_names_that_a_terminal_cannot_show_are_shown_as_well_as_can_be(fed, monkeypatch):
+    """In a locale without these letters there are question marks, and no traceback."""
+    await fed.session(session_name="ζ損")
+    monkeypatch.setenv("TRAINMON_MONITOR", fed.address)
+    runner = CliRunner(charset="latin-1")
+    done = await asyncio.to_thread(runner.invoke, main, ["sessions"], prog_name="trainmon")
+    assert done.exit_code == 0, done.output
+    assert " ?? " in done.stdout
 
 
 @pytest.mark.parametrize(
