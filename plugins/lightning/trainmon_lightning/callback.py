@@ -12,6 +12,7 @@ from trainmon_lightning import describe
 from trainmon_lightning.bases import framework_of, made_for_lightning
 from trainmon_lightning.capture import Overrides, StepCapture
 from trainmon_lightning.fit import Fit
+from trainmon_lightning.texts import decoder_of
 
 if TYPE_CHECKING:
     from trainmon.adapters.batches import Where
@@ -34,6 +35,8 @@ class TrainmonCallback:
         name: Of the run, for people; unset: the script's.
         images: Where the pictures are in a batch: an index, a key, a path such as ``"0.image"``, or
             a function of the batch; unset: what looks like pictures.
+        texts: Where the texts or token ids are, likewise; unset: strings, and ``input_ids`` where
+            the module or data module has a ``tokenizer``.
         outputs: Where the predictions are: name of a child module, whose output they are, or key
             of what ``training_step`` returns; unset: see ``docs/frameworks/lightning.md``.
         targets: Where the truth is in a batch, likewise; unset: what looks like it.
@@ -60,6 +63,7 @@ class TrainmonCallback:
         name: str = "",
         *,
         images: Where | None = None,
+        texts: Where | None = None,
         outputs: Where | None = None,
         targets: Where | None = None,
         class_names: Sequence[str] = (),
@@ -68,7 +72,7 @@ class TrainmonCallback:
         settings: Settings | None = None,
     ) -> None:
         self._name = name
-        self._overrides = Overrides(images=images, outputs=outputs, targets=targets)
+        self._overrides = Overrides(images=images, texts=texts, outputs=outputs, targets=targets)
         self._class_names = tuple(class_names)
         self._normalization = normalization
         self._controls = dict(controls or {})
@@ -113,6 +117,8 @@ class TrainmonCallback:
             self._end("COMPLETED")
             return
         self._session = session
+        capture.classes = len(session.info.class_names)
+        capture.decode = decoder_of(trainer)
         capture.drop()
         try:
             self._fit = Fit(session, trainer, capture, self._controls)
@@ -165,6 +171,12 @@ class TrainmonCallback:
         """An epoch ended, and its validation."""
         if self._fit is not None:
             self._fit.epoch_ended()
+
+    @harmless
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """No batch comes any more: leave the module as it was, for a script that now exports it."""
+        if self._capture is not None:
+            self._capture.remove()
 
     @harmless
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:

@@ -8,10 +8,12 @@ having copied at most what one picture shows, and that only of a step of which o
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from trainmon.adapters import TokenTexts
 from trainmon.adapters.batches import (
     Part,
     Samples,
@@ -20,9 +22,11 @@ from trainmon.adapters.batches import (
     is_array,
     is_whole,
     look_up,
+    parts_of,
     same_size,
 )
 from trainmon_lightning.losses import LossCalls
+from trainmon_lightning.texts import find_texts
 
 __all__ = ["Overrides", "StepCapture"]
 
@@ -40,6 +44,7 @@ class Overrides:
     """Where the user says things are; None: they are looked for."""
 
     images: Where | None = None
+    texts: Where | None = None
     outputs: Where | None = None
     targets: Where | None = None
 
@@ -51,6 +56,27 @@ class _Prediction:
     sureness: int
     truth: Any = None
     """The loss function's own target, where it is none of the batch."""
+
+
+class _Keep:
+    """Keeps what a module returned. A copy of the module, or its pickle, has one that does nothing.
+
+    Scripts save and copy modules while they train, and such a file must load without trainmon.
+    """
+
+    def __init__(self, children: dict[str, Any], name: str) -> None:
+        self._children = children
+        self._name = name
+
+    def __call__(self, _module: Any, _arguments: Any, output: Any) -> None:
+        self._children.pop(self._name, None)  # so that the newest is the last
+        self._children[self._name] = output
+
+    def __deepcopy__(self, _memory: Any) -> Any:
+        return nullcontext().__exit__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")  # takes what a hook is given, and answers None
 
 
 class StepCapture:
@@ -75,6 +101,10 @@ class StepCapture:
         self._backwards = 0
         self.chosen = ""
         """What the newest step's picture is made of, for people."""
+        self.classes = 0
+        """How many classes have names; 0: unknown."""
+        self.decode: Callable[[Any], str] | None = None
+        """Makes text of the token ids of a sample; None: unknown."""
 
     def install(self, module: Any) -> None:
         """Watch what the module's children return; before anything is compiled.
@@ -83,17 +113,8 @@ class StepCapture:
             module: The LightningModule.
         """
         self.remove()
-        children = self._children
-
-        def watch(name: str, child: Any) -> None:
-            def keep(_module: Any, _arguments: Any, output: Any) -> None:
-                children.pop(name, None)  # so that the newest is the last
-                children[name] = output
-
-            self._hooks.append(child.register_forward_hook(keep))
-
         for name, child in _watched(module):
-            watch(name, child)
+            self._hooks.append(child.register_forward_hook(_Keep(self._children, name)))
 
     def remove(self) -> None:
         """Leave the module as it was."""
@@ -116,9 +137,16 @@ class StepCapture:
         self._losses.watch()
         self._wanted, self._batch = wanted, batch
         if wanted:
-            self._samples = find_samples(
-                batch, images=self._overrides.images, targets=self._overrides.targets
-            )
+            self._samples = self._found(batch)
+            if not self._samples.count:
+                self.chosen = f"no samples are shown: no pictures or texts in {_told(batch)}"
+
+    def _found(self, batch: Any) -> Samples:
+        given = self._overrides
+        found = find_samples(batch, images=given.images, targets=given.targets)
+        if given.texts is None and found.count:
+            return found
+        return find_texts(batch, given.texts, given.targets, self.decode) or found
 
     def before_backward(self, *, several: bool) -> None:
         """The step has run forward: copy what is wanted, and let go of the rest.
@@ -132,6 +160,10 @@ class StepCapture:
             found = self._predicted(several=several) if shown else None
         finally:
             self.drop()
+            if not several:
+                # The optimizer may be stepped and the model saved before the batch ends: a pickle
+                # that names one of these functions must find torch's own.
+                self._losses.ignore()
             self._backwards += 1
         if found is not None:
             known = self._prediction
@@ -171,7 +203,7 @@ class StepCapture:
     def drop(self) -> None:
         """Let go of what modules returned and losses were given."""
         self._children.clear()
-        self._losses.newest.clear()
+        self._losses.forget()
 
     def forget(self) -> None:
         """Let go of everything of the user's; until the next step no loss is looked at."""
@@ -198,7 +230,7 @@ class StepCapture:
 
     def _loss_arguments(self) -> Iterator[_Prediction]:
         truth = self._samples.targets
-        for name, (first, second) in reversed(self._losses.newest.items()):
+        for name, first, second in self._losses.newest():
             if not (is_array(first) and is_array(second)):
                 continue
             # Some write it the other way round.
@@ -211,8 +243,21 @@ class StepCapture:
                 yield _Prediction(f"{name}'s argument", prediction, _LOSS, own)
 
     def _child_outputs(self) -> Iterator[_Prediction]:
+        """Return the last output of the samples: what came before it is only on the way to it."""
         for name, output in reversed(self._children.items()):
-            yield _Prediction(name, _first_array(output), _CHILD)
+            value = _first_array(output)
+            if is_array(value) and len(value.shape) and value.shape[0] == self._samples.count:
+                if not self._is_of_other_classes(value):
+                    yield _Prediction(name, value, _CHILD)
+                return
+
+    def _is_of_other_classes(self, value: Any) -> bool:
+        """Return whether a guess has another number of columns than there are classes."""
+        truth = self._samples.targets
+        if truth is None or self.classes < 2 or len(value.shape) != 2 or value.shape[1] == 1:
+            return False
+        one_each = is_array(truth.value) and len(truth.value.shape) == 1 and is_whole(truth.value)
+        return one_each and int(value.shape[1]) != self.classes
 
     def _from_returned(self, returned: Any) -> _Prediction | None:
         """Return the prediction among what ``training_step`` returned."""
@@ -340,8 +385,22 @@ def _same_memory(one: Any, other: Any) -> bool:
         return one is other
 
 
+def _told(batch: Any) -> str:
+    """Return what is in a batch, for people."""
+    parts = [
+        f"{part.path} of {'×'.join(str(edge) for edge in part.value.shape) or 'one number'}"
+        for part in parts_of(batch)[:4]
+        if is_array(part.value)
+    ]
+    return ", ".join(parts) or f"a batch that is a {type(batch).__name__}"
+
+
 def _rows_of(value: Any, rows: slice) -> Any:
-    return value if rows.stop is None else value[rows]
+    if rows.stop is None:
+        return value
+    if isinstance(value, TokenTexts):
+        return TokenTexts(value.ids[rows], value.decode)
+    return value[rows]
 
 
 def _described(predicted: _Prediction | None) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit"]
 
-_OVERRIDE = "TrainmonCallback(images=…, outputs=…, targets=…) says otherwise"
+_OVERRIDE = "TrainmonCallback(images=…, texts=…, outputs=…, targets=…) says otherwise"
 _SEVERAL = (
     "a step runs backward more than once: the loss shown is the first's, the others are the "
     "metrics loss_2, loss_3, …"

@@ -11,7 +11,7 @@ from trainmon.events import EpochEvent
 __all__ = ["Logged"]
 
 _VALIDATION = ("val", "valid", "validation", "eval")
-_LOSS, _ACCURACY = ("loss",), ("acc", "accuracy", "top1")
+_LOSS, _ACCURACY = ("loss",), ("acc", "acc1", "accuracy", "top1")
 _WORDS = re.compile(r"[^a-z0-9]+")
 
 

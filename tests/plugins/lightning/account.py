@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from trainmon.events import BatchEvent, EpochEvent, FrameRequest
@@ -113,6 +114,8 @@ def _epoch(event: EpochEvent) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if hasattr(value, "shape"):
         return list(value.shape)
+    if isinstance(value, Sequence) and not isinstance(value, (str, list, tuple)):
+        return [value[row] for row in range(len(value))]
     if isinstance(value, dict):
         return {
             name: getattr(each, "tolist", lambda each=each: each)() for name, each in value.items()

@@ -57,8 +57,9 @@ SHOWN = {
     "segmentation": ([4, 1, 8, 8], [4, 3, 8, 8], [4, 8, 8]),
 }
 OTHERS = (
-    "gan", "detection", "table", "early_stopping", "stopped", "several_validations", "fitted_twice",
-    "resumed", "failing", "interrupted", "many_ways", "only_tested", "copied", "knobs",
+    "gan", "detection", "table", "autoencoder", "embedding", "tokens", "told_texts", "objections",
+    "early_stopping", "stopped", "several_validations", "fitted_twice", "resumed", "pickled",
+    "failing", "interrupted", "many_ways", "only_tested", "copied", "knobs",
 )  # fmt: skip
 
 
@@ -148,6 +149,43 @@ def test_a_table_shows_all_but_samples(facts: dict[str, Any]) -> None:
     assert (facts["table"]["events"], len(facts["table"]["losses"])) == (0, 3)
 
 
+def test_what_nobody_can_read_is_no_prediction(facts: dict[str, Any]) -> None:
+    """Neither an autoencoder's code, nor an embedding of samples whose classes have names."""
+    for name in ("autoencoder", "embedding"):
+        shown = facts[name]["shown"]
+        assert shown["images"] == [4, 1, 8, 8]
+        assert "outputs" not in shown
+        assert "predictions: none found" in facts[name]["notes"][0]
+
+
+def test_token_ids_are_shown_as_text(facts: dict[str, Any]) -> None:
+    """By the tokenizer that the module has; classes are found beside them."""
+    fact = facts["tokens"]
+    assert fact["shown"]["texts"] == [f"w{n} w{n + 1} w{n + 2} w{n + 3}" for n in range(8, 12)]
+    assert (fact["shown"]["outputs"], fact["shown"]["targets"]) == ([4, 3], [4])
+    assert fact["notes"][0].startswith("texts: batch['input_ids'], decoded; predictions: ")
+
+
+def test_texts_are_what_the_user_says(facts: dict[str, Any]) -> None:
+    """A function of the batch returns them."""
+    assert facts["told_texts"]["shown"]["texts"] == ["row 16", "row 18", "row 20", "row 22"]
+
+
+def test_what_cannot_be_shown_is_said(facts: dict[str, Any]) -> None:
+    """Once, with what there is in the batch, and the line that helps."""
+    (note,) = facts["table"]["notes"]
+    told = "no samples are shown: no pictures or texts in batch[0] of 4×5, batch[1] of 4×1 ("
+    assert note.startswith(told + "TrainmonCallback(images=…, texts=…")
+
+
+def test_objections_are_told_beforehand(facts: dict[str, Any]) -> None:
+    """What ranks vote with: the reasons for which a command would be refused."""
+    told = facts["objections"]["told"]
+    assert "nothing to evaluate with" in told["evaluate"]
+    assert "the learning rate cannot be -1" in told["adjust_learning_rate"]
+    assert facts["objections"]["notes"][0].startswith("images: ")
+
+
 def test_what_is_known_of_the_run(facts: dict[str, Any]) -> None:
     """Class names, length and hyperparameters come from data, Trainer and module."""
     assert facts["named"]["info"][0]["class_names"] == ["zero", "one", "two"]
@@ -198,6 +236,13 @@ def test_a_resumed_fit_goes_on(facts: dict[str, Any]) -> None:
     rates = [metrics["learning_rate"] for metrics in resumed["first"]["metrics"]]
     assert rates[:3] == [0.125, 0.125, 0.125 * 0.25 * 0.5]
     assert resumed["metrics"][0]["learning_rate"] == rates[8] == 0.125 * 0.25 * 0.5**4
+
+
+def test_modules_can_be_saved_and_copied_in_mid_step(facts: dict[str, Any]) -> None:
+    """A checkpoint that holds the net whole loads and runs without trainmon, and so do copies."""
+    assert facts["pickled"]["answers"] == [True] * 4
+    assert not facts["pickled"]["names_us"]
+    assert facts["pickled"]["hooks"] == [0]
 
 
 def test_a_fit_that_raises(facts: dict[str, Any]) -> None:

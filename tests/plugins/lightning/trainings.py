@@ -177,6 +177,62 @@ def detection(folder: Path) -> Any:
     return fit(folder, OneStep(line(3, 48), step), data)
 
 
+def autoencoder(folder: Path) -> Any:
+    module = OneStep(nn.Identity(), None)
+    module.encoder, module.decoder = line(3), nn.Linear(3, 64)
+
+    def step(_: Any, batch: Any) -> Any:
+        flat = batch[0].flatten(1)
+        return F.mse_loss(flat, module.decoder(module.encoder(batch[0])))
+
+    module.step = step
+    return fit(folder, module)
+
+
+def embedding(folder: Path) -> Any:
+    step = OneStep(line(5), lambda net, batch: net(batch["image"]).square().mean())
+    return fit(folder, step, DataLoader(Named(), batch_size=4))
+
+
+def tokens(folder: Path) -> Any:
+    class Words:
+        """Makes words of numbers, as tokenizers do."""
+
+        def decode(self, ids: list[int]) -> str:
+            return " ".join(f"w{each}" for each in ids)
+
+    def step(net: Any, batch: Any) -> Any:
+        return F.cross_entropy(net(batch["input_ids"].float()), batch["labels"])
+
+    module = OneStep(nn.Linear(4, 3), step)
+    module.tokenizer = Words()
+    rows = [{"input_ids": torch.arange(4) + n, "attention_mask": torch.ones(4).long(),
+             "labels": LABELS[n]} for n in range(12)]  # fmt: skip
+    return fit(folder, module, DataLoader(rows, batch_size=4))
+
+
+def told_texts(folder: Path) -> Any:
+    given = {"texts": lambda batch: [f"row {float(row[0]):.0f}" for row in batch[0]]}
+    step = OneStep(nn.Linear(2, 1), lambda net, batch: net(batch[0]).square().mean())
+    return fit(folder, step, loader(torch.arange(24.0).view(12, 2)), given=given)
+
+
+def objections(folder: Path) -> Any:
+    class Ask(pl.Callback):
+        """Asks what stands against some commands, which changes nothing."""
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            session = ours.session
+            for kind, value in (("evaluate", None), ("adjust_learning_rate", -1.0)):
+                command = ControlCommand("1", ControlKind(kind), value=value)
+                told[kind] = session._manager.check_control("lightning", session, command)
+
+    told: dict[str, str] = {}
+    ours = TrainmonCallback()
+    trainer(folder, [ours, Ask()]).fit(Classifier(), loader())
+    return ACCOUNT.facts(told=told)
+
+
 def table(folder: Path) -> Any:
     return by_loss(folder, nn.Linear(5, 1), F.mse_loss, torch.rand(12, 5), torch.rand(12, 1))
 
@@ -237,6 +293,34 @@ def resumed(folder: Path) -> Any:
     again = trainer(folder, [TrainmonCallback()], max_epochs=3)
     again.fit(Classifier(), loader(), ckpt_path=folder / "kept.ckpt")
     return {**ACCOUNT.facts(), "first": first}
+
+
+def pickled(folder: Path) -> Any:
+    class Holder(OneStep):
+        """Keeps its net and its loss among its hyperparameters, as many templates do."""
+
+        def __init__(self, net: nn.Module, loss: Any) -> None:
+            super().__init__(net, lambda net, batch: self.hparams.loss(net(batch[0]), batch[1]))
+            self.save_hyperparameters(ignore=["step"])
+
+    class Keep(pl.Callback):
+        """Copies and saves in the midst of a step, and at the end."""
+
+        def on_before_optimizer_step(self, trainer: Any, module: Any, _: Any) -> None:
+            trainer.save_checkpoint(folder / "kept.ckpt")
+            copies.append(copy.deepcopy(module.net))
+
+        def on_train_end(self, trainer: Any, module: Any) -> None:
+            hooks.append(len(module.net._forward_hooks))
+
+    copies: list[Any] = []
+    hooks: list[int] = []
+    ours = TrainmonCallback()
+    trainer(folder, [ours, Keep()]).fit(Holder(line(3), F.cross_entropy), loader())
+    kept = torch.load(folder / "kept.ckpt", weights_only=False)["hyper_parameters"]
+    answers = [each(PICTURES).shape == (12, 3) for each in (*copies, kept["net"])]
+    names_us = b"trainmon_lightning" in (folder / "kept.ckpt").read_bytes()
+    return ACCOUNT.facts(answers=answers, names_us=names_us, hooks=hooks)
 
 
 def failing(folder: Path) -> Any:
@@ -311,8 +395,9 @@ def knobs(folder: Path) -> Any:
 TRAININGS = [
     plain, accumulated, halved, compiled, gan, by_newton, stream, workers, named, returned, told,
     channels_last, one_hot, binary, multi_label, regression, segmentation, detection, table,
-    early_stopping, stopped, wrongly_told, several_validations, fitted_twice, resumed, failing,
-    interrupted, many_ways, only_tested, copied, knobs,
+    autoencoder, embedding, tokens, told_texts, objections,
+    early_stopping, stopped, wrongly_told, several_validations, fitted_twice, resumed, pickled,
+    failing, interrupted, many_ways, only_tested, copied, knobs,
 ]  # fmt: skip
 
 
