@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 _GROUP_KEYS = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-_SCHEDULER_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
+#: The last is of transformers' GreedyLR, which begins anew with it.
+_SCHEDULER_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "_init_lrs")
 _SCHEDULER_NUMBERS = ("eta_min",)
 _PLAIN_NAMES = ("learning_rate", "lr")
 

@@ -94,6 +94,11 @@ class Account:
 
         Session.add_control = hear  # type: ignore[method-assign, assignment]
 
+    def open_session(self) -> Session:
+        """Return the session of the training under way."""
+        (session,) = (each for each in self.sessions if not each.closed)
+        return session
+
     def turn(self, name: str, value: float = 1.0) -> None:
         """Turn a knob, as a command does at the control point."""
         self.knobs[name][0](value)

@@ -49,7 +49,7 @@ def tokenizer() -> Any:
 
 def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any) -> Any:
     """Train a little and return the Trainer."""
-    optional = ("eval_dataset", "processing_class", "data_collator")
+    optional = ("eval_dataset", "processing_class", "data_collator", "compute_metrics")
     given = {name: more.pop(name) for name in optional if name in more}
     callbacks = [TrainmonCallback(), *more.pop("callbacks", ())]
     resume = more.pop("resume", None)
