@@ -205,21 +205,35 @@ class Settings:
     max_sessions: int = _setting(
         "TRAINMON_MAX_SESSIONS",
         1000,
-        "Sessions the monitor remembers; beyond it the oldest ended one is forgotten.",
+        "Sessions the monitor holds in memory, live ones among them; ended ones beyond it stay in "
+        "the store and come back when looked at. With memory: the oldest ended one is forgotten.",
         _number(int, 1, 1_000_000),
     )
     store: str = _setting(
         "TRAINMON_STORE",
-        "memory:",
-        "Where the monitor keeps history: memory:, or a URL that an installed plugin opens.",
+        "sqlite:",
+        "Where the monitor keeps history: sqlite: (history in TRAINMON_HOME), sqlite:FOLDER, "
+        "memory: (it ends with the monitor), or a URL that an installed plugin opens.",
         str,
         "a URL",
     )
     history_bytes: int = _setting(
         "TRAINMON_HISTORY_BYTES",
         256 << 20,
-        "Memory the monitor spends on the history of one session, in bytes.",
+        "Memory the monitor spends on the history of one session with memory:, in bytes.",
         _number(int, 1 << 20, 1 << 40),
+    )
+    run_pictures_bytes: int = _setting(
+        "TRAINMON_RUN_PICTURES_BYTES",
+        256 << 20,
+        "Pictures kept of one run, in bytes; beyond it every second one goes, evenly.",
+        _number(int, 1 << 20, 1 << 40),
+    )
+    pictures_bytes: int = _setting(
+        "TRAINMON_PICTURES_BYTES",
+        8 << 30,
+        "Pictures kept of all runs, in bytes; beyond it those of the oldest ended runs thin first.",
+        _number(int, 1 << 20, 1 << 50),
     )
     viewer_queue_bytes: int = _setting(
         "TRAINMON_VIEWER_QUEUE_BYTES",

@@ -11,7 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from trainmon.config import Settings
-    from trainmon.monitor.store.base import Store
 
 __all__ = ["is_loopback", "serve"]
 
@@ -57,6 +56,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
     from trainmon.manager import get_manager
     from trainmon.monitor.lock import HomeLock
     from trainmon.monitor.server import MonitorServer
+    from trainmon.monitor.store.opening import open_store
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -64,25 +64,12 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     plugins = get_manager("monitor")
     with HomeLock(settings.home) as lock:
-        store = _open_store(settings)
+        store, warning = open_store(settings, plugins)
+        if warning:
+            click.echo(warning, err=True)
         async with MonitorServer(
             settings, host=host, port=port, store=store, plugins=plugins
         ) as server:
             lock.announce(server.address)
             click.echo(f"monitor: {server.address}")
             await stopped.wait()
-
-
-def _open_store(settings: Settings) -> Store:
-    from trainmon.errors import ConfigurationError
-    from trainmon.manager import get_manager
-    from trainmon.monitor.store.memory import MemoryStore
-
-    if settings.store == "memory:":
-        return MemoryStore(settings.history_bytes)
-    store = get_manager("monitor").open_store(settings.store)
-    if store is None:
-        raise ConfigurationError(
-            "TRAINMON_STORE", settings.store, "memory:, or a URL that an installed plugin opens"
-        )
-    return store

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpclib.const import Status
 
@@ -16,18 +16,20 @@ from trainmon.monitor.clock import Clock
 from trainmon.monitor.command_checks import check_command
 from trainmon.monitor.framing import MessageTooLargeError
 from trainmon.monitor.ingest import Ingest
+from trainmon.monitor.keeper import Keeper
 from trainmon.monitor.link import TrainerLink
 from trainmon.monitor.outlet import Outlet
 from trainmon.monitor.producer import Producer
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.registry import Registry
 from trainmon.monitor.session import Session
-from trainmon.monitor.store.base import Store
+from trainmon.monitor.store.base import Store, StoreWriteError
 from trainmon.monitor.summaries import keep_alive, summarise
 from trainmon.monitor.watchlist import ListWatcher, Watchlist
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
+    ErrorResponse,
     RegisterTrainingSessionRequest,
     SessionResponse,
     TelemetryRequest,
@@ -68,19 +70,23 @@ class Backend:
         self.clock = clock
         self.plugins = plugins
         self.watchlist = Watchlist()
-        self.registry = Registry(settings, clock, store.identity, self, self._forgotten)
+        self.keeper = Keeper(store, clock)
+        self.registry = Registry(settings, clock, store, self, self._forgotten, self._asleep)
         tell = plugins is not None and plugins.implements("trainmon_monitor_telemetry")
         on_valid = plugins.monitor_telemetry if plugins is not None and tell else None
-        self._ingest = Ingest(settings, clock, store, on_valid)
+        self._ingest = Ingest(settings, clock, store, self.keeper, on_valid)
         self._links: dict[TrainerLink, None] = {}
         self._outlets: dict[Outlet, None] = {}
-        self._store_tasks: set[asyncio.Task[None]] = set()
         self._no_streams = asyncio.Event()
         self._no_streams.set()
         self._keep_alive_at = 0.0
         self.closing = False
         self.failed_checks = 0
         """How often looking after a session failed; each is in the log."""
+
+    async def start(self) -> None:
+        """Take over what an earlier monitor kept; call it before anything else."""
+        await self.registry.load()
 
     # Trainings.
 
@@ -90,7 +96,7 @@ class Backend:
         Raises:
             RefusedError: It cannot be; says why.
         """
-        session = self.registry.enter(request)
+        session = await self.registry.enter(request)
         stored = None
         if request.producer_id not in session.producers:
             # Before it joins: another registration of it may come while the store looks.
@@ -102,6 +108,7 @@ class Backend:
         if not known:
             producer.sequences.stored = stored
             self.state_changed(session)
+        await self.keeper.put(session)
         now = self.clock.wall_ms()
         config = session.config_for(producer)
         config.timestamp_ms = now
@@ -114,7 +121,10 @@ class Backend:
 
     async def take(self, link: TrainerLink, request: TelemetryRequest) -> None:
         """Take in one message of a stream; the first one binds the stream to its session."""
-        bound = self._bind(link, request) if link.session is None else self._same(link, request)
+        if link.session is None:
+            bound = self._bind(link, request, await self.registry.find(request.session_id))
+        else:
+            bound = self._same(link, request)
         if bound is not None:
             session, producer = bound
             await self._ingest.take(link, session, producer, request)
@@ -148,9 +158,8 @@ class Backend:
             link.session.link_closed(link.producer, link)
 
     def _bind(
-        self, link: TrainerLink, request: TelemetryRequest
+        self, link: TrainerLink, request: TelemetryRequest, session: Session | None
     ) -> tuple[Session, Producer] | None:
-        session = self.registry.get(request.session_id)
         unknown = ErrorCode.ERROR_CODE_UNKNOWN_SESSION
         if session is None:
             link.fail(unknown, f"{self.registry.unknown(request.session_id)}; register first")
@@ -216,14 +225,21 @@ class Backend:
             )
         check_command(command, {spec.name: spec for spec in session.registration.controls})
         record = session.commands.record(command)
-        await self.store.put_command(record)
+        try:
+            await self.store.put_command(record)
+        except StoreWriteError as error:
+            session.commands.withdraw(record)
+            raise RefusedError(
+                Status.UNAVAILABLE,
+                f"the command cannot be put on record, so it was not sent: {error.reason}",
+            ) from None
         session.commands.announce(record)
         session.send_recorded(record)
         return record
 
     def watch_list(self) -> ListWatcher:
         """Return a new viewer of the list of sessions; :meth:`detach` it at its end."""
-        watcher = ListWatcher(self.registry.sessions, self.clock)
+        watcher = ListWatcher(self.registry, self.clock)
         self.watchlist.add(watcher)
         self.attach(watcher)
         return watcher
@@ -243,8 +259,8 @@ class Backend:
         if isinstance(outlet, ListWatcher):
             self.watchlist.remove(outlet)
 
-    def delete(self, session: Session) -> None:
-        """Forget a session.
+    async def delete(self, session: Session) -> None:
+        """Forget a session; return when the store has let it go.
 
         Raises:
             RefusedError: FAILED_PRECONDITION while it is live.
@@ -256,6 +272,7 @@ class Backend:
                 f"lost can be deleted after {self.settings.pause_orphan_timeout_s:g} s)",
             )
         self.registry.forget(session)
+        await self.keeper.wait()
 
     # What happens in sessions: SessionObserver.
 
@@ -263,6 +280,7 @@ class Backend:
         """Rates or progress of a session are others now."""
         if self.registry.get(session.id) is session:  # the last viewer of a deleted one leaves late
             self.watchlist.changed(session.id)
+            self.keeper.changed(session)
 
     def state_changed(self, session: Session) -> None:
         """A session registered, does something else now, or ended."""
@@ -270,15 +288,27 @@ class Backend:
             return
         self.watchlist.changed(session.id)
         self._keep_alive(session)
+        self.keeper.put_soon(session)
         if self.plugins is not None:
             summary = summarise(session, self.clock.wall_ms())
             self.plugins.monitor_session_changed(session.id, summary)
 
     def command_changed(self, record: CommandRecord) -> None:
         """A command entered another state."""
-        self._in_background(self.store.put_command(record))
+        self.keeper.put_command(record)
         if self.plugins is not None:
             self.plugins.monitor_command_changed(record)
+
+    def error_noted(self, session: Session, error: ErrorResponse) -> None:
+        """An error was told to viewers."""
+        self.keeper.put_error(session.id, error)
+
+    def send_command(self, link: TrainerLink, record: CommandRecord) -> None:
+        """A command is to go to a training."""
+        self.keeper.send_command(link, record)
+
+    def _asleep(self, session: Session) -> None:
+        self.keeper.put_soon(session, registration=True)
 
     def _forgotten(self, session: Session) -> None:
         reason = self.registry.unknown(session.id)
@@ -287,13 +317,8 @@ class Backend:
             if producer.link is not None:
                 producer.link.fail(ErrorCode.ERROR_CODE_UNKNOWN_SESSION, reason)
         self.watchlist.removed([session.id])
-        self._in_background(self.store.forget(session.id))
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let the store write what nobody waits for; commands and deletions are rare."""
-        task = asyncio.get_running_loop().create_task(work, name="trainmon store")
-        self._store_tasks.add(task)
-        task.add_done_callback(self._store_tasks.discard)
+        self.keeper.drop(session)
+        self.keeper.later(self.store.forget(session.id))
 
     # Time.
 
@@ -307,6 +332,7 @@ class Backend:
                     link.session.link_closed(link.producer, link)
         for session in self.registry.sessions.values():
             self._guarded(session.check)
+        self._guarded(self.keeper.tick)
         now = self.clock.monotonic()
         if now - self._keep_alive_at >= KEEP_ALIVE_S - TICK_S / 2:
             self._keep_alive_at = now
@@ -315,7 +341,7 @@ class Backend:
                 self._guarded(partial(self._keep_alive, session))
 
     def _guarded(self, look_after: Callable[[], None]) -> None:
-        """Look after one session; one that cannot be looked after must not end the care for all."""
+        """Look after one thing; what cannot be looked after must not end the care for all."""
         try:
             look_after()
         except Exception:  # noqa: BLE001 - see above; counted
@@ -345,5 +371,4 @@ class Backend:
 
     async def wait_for_store(self) -> None:
         """Wait until the store has written what was given to it."""
-        while self._store_tasks:
-            await asyncio.wait(self._store_tasks)
+        await self.keeper.finish()

@@ -9,7 +9,7 @@ the session ends.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from grpclib.const import Status
 
@@ -115,6 +115,33 @@ class CommandBook:
         self._open[record.command.command_id] = entry
         self._write(record, RECORDED)
         return record
+
+    def restore(self, records: Iterable[CommandRecord]) -> None:
+        """Take over what an earlier monitor had on record; call it before anything else.
+
+        What was on its way may or may not have arrived. A time to live goes on from when the
+        command was recorded, by the wall clock, the only one that outlives a monitor: set back, it
+        cannot make one last longer than it was to.
+        """
+        now, now_ms = self._clock.monotonic(), self._clock.wall_ms()
+        for record in records:
+            command = record.command
+            expires_at = None
+            if command.HasField("time_to_live_ms"):
+                age_ms = max(0, now_ms - record.transitions[0].timestamp_ms)
+                expires_at = now + (command.time_to_live_ms - age_ms) / 1000
+            entry = _Entry(record, expires_at)
+            self._entries[command.command_id] = entry
+            if not is_final(record):
+                self._open[command.command_id] = entry
+        for entry in tuple(self._open.values()):
+            if entry.record.state in {SENT, ACCEPTED}:
+                self._enter(entry, UNCONFIRMED, "the monitor was restarted")
+
+    def withdraw(self, record: CommandRecord) -> None:
+        """Forget a record that was just made, and could not be kept."""
+        self._entries.pop(record.command.command_id, None)
+        self._open.pop(record.command.command_id, None)
 
     def announce(self, record: CommandRecord) -> None:
         """Tell of a record that has just been made."""

@@ -11,7 +11,7 @@ from trainmon.monitor.doors import answering_refusals, require_known_caller, run
 from trainmon.monitor.framing import receive_request
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
-from trainmon.monitor.summaries import snapshot, summarise
+from trainmon.monitor.summaries import snapshot
 from trainmon.monitor.viewer import Demand, Viewer
 from trainmon.v1.dashboard_grpc import DashboardServiceBase
 from trainmon.v1.dashboard_pb2 import (
@@ -62,7 +62,8 @@ class DashboardService(DashboardServiceBase):
         """Answer with every session, newest first."""
         await self._request(stream, ListSessionsRequest)
         now = self._now()
-        sessions = [summarise(each, now) for each in self._backend.registry.newest_first()]
+        registry = self._backend.registry
+        sessions = [registry.summary(each, now) for each in registry.newest_first()]
         await stream.send_message(ListSessionsResponse(timestamp_ms=now, sessions=sessions))
 
     async def WatchSessions(  # noqa: N802 - the contract's name
@@ -82,7 +83,7 @@ class DashboardService(DashboardServiceBase):
         """Send one session as it is, then each event as it happens."""
         request = await self._request(stream, WatchSessionRequest)
         with answering_refusals():
-            session = self._backend.registry.require(request.session_id)
+            session = await self._backend.registry.require(request.session_id)
         viewer = session.hub.viewer(Demand.asked(request.frames_per_second, request.tile_size))
         self._show(session, viewer, request.resume_cursor)
         self._backend.attach(viewer)
@@ -107,7 +108,7 @@ class DashboardService(DashboardServiceBase):
         """Record a command and send it."""
         request = await self._request(stream, SendCommandRequest)
         with answering_refusals():
-            session = self._backend.registry.require(request.session_id)
+            session = await self._backend.registry.require(request.session_id)
             record = await self._backend.submit(session, request.command)
         await stream.send_message(record)
 
@@ -117,7 +118,7 @@ class DashboardService(DashboardServiceBase):
         """Answer with scalars, thinned."""
         request = await self._request(stream, QueryMetricsRequest)
         with answering_refusals():
-            session = self._backend.registry.require(request.session_id)
+            session = await self._backend.registry.require(request.session_id)
             # Taken before the rows: what happens meanwhile is told again rather than not at all.
             cursor = session.hub.cursor
             try:
@@ -133,7 +134,7 @@ class DashboardService(DashboardServiceBase):
         """Answer with the key frame nearest a step."""
         request = await self._request(stream, GetBatchRequest)
         with answering_refusals():
-            session = self._backend.registry.require(request.session_id)
+            session = await self._backend.registry.require(request.session_id)
             batch = await self._backend.store.key_frame(session.id, request.step)
             if batch is None:
                 raise RefusedError(
@@ -147,7 +148,7 @@ class DashboardService(DashboardServiceBase):
         """Forget an ended session."""
         request = await self._request(stream, DeleteSessionRequest)
         with answering_refusals():
-            self._backend.delete(self._backend.registry.require(request.session_id))
+            await self._backend.delete(await self._backend.registry.require(request.session_id))
         await stream.send_message(DeleteSessionResponse(timestamp_ms=self._now()))
 
     async def _request(self, stream: Stream[_Request, Any], kind: type[_Request]) -> _Request:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
 from grpclib.const import Status
 
@@ -17,7 +18,9 @@ __all__ = ["LOWER_AFTER_S", "DemandGauge", "Hub"]
 #: shall not stop the pictures.
 LOWER_AFTER_S = 2.0
 #: Digits of a position in a cursor.
-_POSITION_DIGITS = 20
+_POSITION_DIGITS = 40
+#: A position is that of the newest event the store has, and above these bits a count of all events.
+_COUNT_BITS = 64
 
 
 class DemandGauge:
@@ -48,15 +51,24 @@ class DemandGauge:
 class Hub:
     """What happened in one session, for viewers now and for those who resume.
 
+    Who resumes may come from an earlier monitor. What the store has keeps its position there; what
+    it has not (rates, errors as they happen) is told apart by a count that no two monitors share.
+
     Args:
         identity: Names the store and this session's time in it; the first half of every cursor.
         viewer_bytes: What may wait for one viewer.
         clock: The clocks.
         on_demand: Called when what viewers want has changed.
+        counter: Counts events, ascending; beyond what an earlier hub of the session counted.
     """
 
     def __init__(
-        self, identity: str, viewer_bytes: int, clock: Clock, on_demand: Callable[[], None]
+        self,
+        identity: str,
+        viewer_bytes: int,
+        clock: Clock,
+        on_demand: Callable[[], None],
+        counter: Iterator[int] | None = None,
     ) -> None:
         self._identity = identity
         self._viewer_bytes = viewer_bytes
@@ -68,7 +80,9 @@ class Hub:
         self._viewers: dict[Viewer, None] = {}
         self._ring: deque[Event] = deque()
         self._ring_bytes = 0
+        self._counter = count(1) if counter is None else counter
         self._position = 0
+        self._floor = 0
 
     @property
     def cursor(self) -> str:
@@ -89,17 +103,44 @@ class Hub:
         """How many there are."""
         return len(self._viewers)
 
-    def publish(self, field: int, payload: bytes) -> None:
-        """Tell every viewer, and keep it for those who resume. O(1) per viewer."""
-        self._position += 1
+    def restore(self, position: int, floor: int, events: Iterable[tuple[int, int, bytes]]) -> None:
+        """Take over what the store has, before anything is published.
+
+        Args:
+            position: Of the newest thing there.
+            floor: After this one, the events are all there were.
+            events: Position, field of :class:`EventField` and payload of each, ascending.
+        """
+        self._floor = floor << _COUNT_BITS
+        for at, field, payload in events:
+            self._position = at << _COUNT_BITS
+            self._keep(field, payload)
+        self._position = position << _COUNT_BITS | next(self._counter)
+
+    def publish(self, field: int, payload: bytes, stored: int | None = None) -> None:
+        """Tell every viewer, and keep it for those who resume. O(1) per viewer.
+
+        Args:
+            field: Which event, of :class:`EventField`.
+            payload: The event's own message, serialised.
+            stored: Its position in the store; None: it is not there, or has none.
+        """
+        newest = max(stored or 0, self._position >> _COUNT_BITS)
+        self._position = newest << _COUNT_BITS | next(self._counter)
+        event = self._keep(field, payload)
+        for viewer in self._viewers:
+            viewer.push(event)
+
+    def _keep(self, field: int, payload: bytes) -> Event:
         data = encode_event(field, payload, self._clock.wall_ms(), self.cursor)
         event = Event(self._position, data)
         self._ring.append(event)
         self._ring_bytes += event.cost
         while self._ring_bytes > self._ring_limit_bytes:
-            self._ring_bytes -= self._ring.popleft().cost
-        for viewer in self._viewers:
-            viewer.push(event)
+            gone = self._ring.popleft()
+            self._floor = gone.position
+            self._ring_bytes -= gone.cost
+        return event
 
     def publish_picture(self, payload: Callable[[], bytes], *, has_samples: bool) -> None:
         """Show a batch to every viewer who has time for it; serialised only if there is one."""
@@ -122,8 +163,7 @@ class Hub:
         if identity != self._identity or not (text.isascii() and text.isdigit()):
             return None
         position = int(text) if len(text) <= _POSITION_DIGITS else -1
-        oldest = self._ring[0].position - 1 if self._ring else self._position
-        return position if oldest <= position <= self._position else None
+        return position if self._floor <= position <= self._position else None
 
     def viewer(self, demand: Demand) -> Viewer:
         """Return a new viewer, not yet added."""

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from trainmon.monitor.progress import LOSS_SERIES
-from trainmon.monitor.store.base import Record, Store
+from trainmon.monitor.revival import record_of
+from trainmon.monitor.store.base import Record, Store, StoreWriteError
 from trainmon.monitor.validation import check_batch, check_metrics
 from trainmon.monitor.wire_events import EventField
+from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
     MetricData,
@@ -20,6 +22,7 @@ from trainmon.v1.telemetry_pb2 import (
 if TYPE_CHECKING:
     from trainmon.config import Settings
     from trainmon.monitor.clock import Clock
+    from trainmon.monitor.keeper import Keeper
     from trainmon.monitor.link import TrainerLink
     from trainmon.monitor.producer import Producer
     from trainmon.monitor.session import Session
@@ -37,6 +40,7 @@ class Ingest:
         settings: The monitor's settings.
         clock: The clocks.
         store: Where history is kept.
+        keeper: Hears of streams whose records cannot be kept.
         on_valid: Called with a session's id and each message that was found valid.
     """
 
@@ -45,11 +49,13 @@ class Ingest:
         settings: Settings,
         clock: Clock,
         store: Store,
+        keeper: Keeper,
         on_valid: Callable[[str, TelemetryRequest], None] | None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._store = store
+        self._keeper = keeper
         self._on_valid = on_valid
         self._takers: dict[str, _Taker] = {
             "batch_data": self._batch,
@@ -78,10 +84,13 @@ class Ingest:
         if sequence is not None and producer.sequences.is_duplicate(sequence):
             link.acknowledge(producer.sequences.stored)
             return
-        if producer.life.ended and kind not in _AFTER_THE_END:
+        if producer.life.ended and not producer.end_is_unkept and kind not in _AFTER_THE_END:
             _refuse_closed(link, session)
             return
-        await self._keep_and_show(told, producer, request, kind, sequence)
+        if sequence is not None and link.held_back:
+            return  # one before it is not kept: this one will come again too
+        if not await self._keep_and_show(told, producer, request, kind, sequence):
+            return
         if sequence is not None:
             producer.sequences.commit(sequence)
         link.acknowledge(sequence)
@@ -94,19 +103,44 @@ class Ingest:
         request: TelemetryRequest,
         kind: str | None,
         sequence: int | None,
-    ) -> None:
+    ) -> bool:
+        """Return whether it is kept, or nothing of it need be."""
         taker = self._takers.get(kind or "")
         if taker is None:
             told.invalid("the message holds nothing this monitor knows: it was dropped")
-            record, show = Record(producer.id, sequence), _nothing
+            nothing: _Taken = (Record(producer.id, sequence), _nothing)
+            record, show = nothing
         else:
             record, show = taker(told, producer, request)
-        if sequence is not None or record.series or record.key_frame or record.epoch:
-            for refused in await self._store.append(told.session.id, record):
-                told.exhausted(refused)
-        show()
+        position = None
+        if sequence is not None or _is_for_the_history(record):
+            try:
+                answer = await self._store.append(told.session.id, record)
+            except StoreWriteError as error:
+                self._cannot_keep(told, error, hold_back=sequence is not None)
+                if sequence is not None:
+                    return False
+            else:
+                position = getattr(answer, "position", None)
+                told.link.cannot_keep = False
+                for refused in answer:
+                    told.exhausted(refused)
+        show(position)
+        if kind == "status_update":
+            producer.end_is_unkept = False
         if self._on_valid is not None and taker is not None:
             self._on_valid(told.session.id, request)
+        return True
+
+    def _cannot_keep(self, told: _Telling, error: StoreWriteError, *, hold_back: bool) -> None:
+        """Say it once to the training and on the page, and let the rest of the stream go on."""
+        link = told.link
+        if not link.cannot_keep:
+            link.cannot_keep = True
+            told.exhausted(f"the monitor cannot write the history: {error.reason}")
+        if hold_back and not link.held_back:
+            link.held_back = True
+            self._keeper.hold_back(link)
 
     def _batch(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
         batch, session = request.batch_data, told.session
@@ -121,19 +155,25 @@ class Ingest:
             losses.series.append(_loss_row(producer, request, self._clock.wall_ms()))
         keep = has_samples and self._is_key_frame(producer, request)
 
-        def show() -> None:
+        def show(stored: int | None) -> None:
             producer.life.stepped()
             if session.is_first_rank(producer):
                 session.progress.batch(batch)
             if has_samples or session.newest_batch is None:
                 session.newest_batch = batch
             if losses.series:
-                session.hub.publish(EventField.METRIC_DATA, losses.SerializeToString())
+                session.hub.publish(EventField.METRIC_DATA, losses.SerializeToString(), stored)
             session.hub.publish_picture(batch.SerializeToString, has_samples=has_samples)
 
         series = tuple(losses.series)
         frame = batch if keep else None
-        return Record(producer.id, _sequence(request), series=series, key_frame=frame), show
+        return Record(
+            producer.id,
+            _sequence(request),
+            series=series,
+            key_frame=frame,
+            timestamp_ms=losses.timestamp_ms,
+        ), show
 
     def _is_key_frame(self, producer: Producer, request: TelemetryRequest) -> bool:
         """A numbered picture is one; of a producer that numbers nothing, one now and then."""
@@ -154,28 +194,36 @@ class Ingest:
         for series in data.series:
             series.name = _name_of(producer, series.name)
 
-        def show() -> None:
+        def show(stored: int | None) -> None:
             producer.life.stepped()
             session.progress.metrics(data)
-            session.hub.publish(EventField.METRIC_DATA, data.SerializeToString())
+            session.hub.publish(EventField.METRIC_DATA, data.SerializeToString(), stored)
 
-        return Record(producer.id, _sequence(request), series=tuple(data.series)), show
+        return Record(
+            producer.id,
+            _sequence(request),
+            series=tuple(data.series),
+            timestamp_ms=data.timestamp_ms,
+        ), show
 
     def _epoch(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
         epoch, session = request.epoch_data, told.session
 
-        def show() -> None:
-            if session.is_first_rank(producer):
+        first = session.is_first_rank(producer)
+
+        def show(stored: int | None) -> None:
+            if first:
                 session.epochs.add(epoch)
                 session.progress.epoch_ended(epoch, session.registration.batches_per_epoch)
-                session.hub.publish(EventField.EPOCH_DATA, epoch.SerializeToString())
+                session.hub.publish(EventField.EPOCH_DATA, epoch.SerializeToString(), stored)
 
-        return Record(producer.id, _sequence(request), epoch=epoch), show
+        # The others' epochs are the first rank's, and would stand in the place of it.
+        return Record(producer.id, _sequence(request), epoch=epoch if first else None), show
 
     def _performance(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
         data, session = request.performance_data, told.session
 
-        def show() -> None:
+        def show(_: int | None) -> None:
             if session.is_first_rank(producer):
                 session.performance = data
                 session.progress.performance(data)
@@ -188,33 +236,46 @@ class Ingest:
         if update.status not in TrainingStatus.values():
             told.invalid(f"status is {update.status}, which this monitor does not know")
 
-        def show() -> None:
-            producer.life.said(update.status, update.trainer)
-            complaint = session.learn(update.details) if update.HasField("details") else ""
-            if complaint:
-                told.invalid(complaint)
+        # What the training says takes effect at once, for the record is of the session after it.
+        before = producer.life.ended
+        producer.life.said(update.status, update.trainer)
+        producer.end_is_unkept = producer.life.ended and not before
+        complaint = session.learn(update.details) if update.HasField("details") else ""
+        if complaint:
+            told.invalid(complaint)
+        failed = update.status == TrainingStatus.TRAINING_STATUS_FAILED
+        speaks = failed or session.is_first_rank(producer)
+        if speaks:
+            session.said(update.message)
+
+        def show(stored: int | None) -> None:
             if not producer.id:
                 step = session.progress.global_step
                 session.commands.shown_by(update.status, None if step is None else step + 1)
-            failed = update.status == TrainingStatus.TRAINING_STATUS_FAILED
-            if failed or session.is_first_rank(producer):
-                session.said(update.message)
-                session.hub.publish(EventField.STATUS_UPDATE, update.SerializeToString())
+            if speaks:
+                session.hub.publish(EventField.STATUS_UPDATE, update.SerializeToString(), stored)
 
-        return Record(producer.id, _sequence(request)), show
+        now_ms = self._clock.wall_ms()
+        known = record_of(session, now_ms, registration=update.HasField("details"))
+        status = update if speaks else None
+        return Record(producer.id, _sequence(request), status=status, session=known), show
 
     def _command_result(
         self, told: _Telling, producer: Producer, request: TelemetryRequest
     ) -> _Taken:
-        def show() -> None:
-            complaint = told.session.commands.answered(request.command_result)
-            if complaint:
-                told.invalid(f"{complaint}: the result was dropped")
+        result = request.command_result
+        complaint = told.session.commands.answered(result)
+        if complaint:
+            told.invalid(f"{complaint}: the result was dropped")
+        record = told.session.commands.get(result.command_id)
+        kept = None
+        if record is not None:
+            kept = CommandRecord()
+            kept.CopyFrom(record)
+        return Record(producer.id, _sequence(request), command=kept), _nothing
 
-        return Record(producer.id, _sequence(request)), show
 
-
-_Taken: TypeAlias = tuple[Record, Callable[[], None]]
+_Taken: TypeAlias = tuple[Record, Callable[[int | None], None]]
 _Taker: TypeAlias = Callable[["_Telling", "Producer", TelemetryRequest], _Taken]
 
 
@@ -222,22 +283,27 @@ class _Telling:
     """Tells a training, and the session's viewers, what was wrong with a message."""
 
     def __init__(self, link: TrainerLink, session: Session) -> None:
-        self._link = link
+        self.link = link
         self.session = session
 
     def invalid(self, message: str) -> None:
         """Part of a message is bad; the rest was kept."""
         code = ErrorCode.ERROR_CODE_INVALID_MESSAGE
-        self.session.note_error(self._link.error(code, message))
+        self.session.note_error(self.link.error(code, message))
 
     def exhausted(self, message: str) -> None:
         """Part of a message is beyond a limit; the rest was kept."""
         code = ErrorCode.ERROR_CODE_RESOURCE_EXHAUSTED
-        self.session.note_error(self._link.error(code, message))
+        self.session.note_error(self.link.error(code, message))
 
 
-def _nothing() -> None:
+def _nothing(_: int | None) -> None:
     """There is nothing to show."""
+
+
+def _is_for_the_history(record: Record) -> bool:
+    kept = (record.series, record.key_frame, record.epoch, record.status, record.command)
+    return any(kept)
 
 
 def _sequence(request: TelemetryRequest) -> int | None:

@@ -48,6 +48,10 @@ class TrainerLink(Outlet):
         super().__init__()
         self.session: Session | None = None
         self.producer: Producer | None = None
+        self.cannot_keep = False
+        """Whether it was told that the history cannot be written."""
+        self.held_back = False
+        """Whether its numbered records cannot be kept: none is, until it is opened anew."""
         self._clock = clock
         self._received = received
         self._timeout_s = timeout_s

@@ -58,6 +58,35 @@ class Liveness:
         self._lost = False
         self._waiting_since = now
 
+    @classmethod
+    def restored(
+        cls, timeout_s: float, since: float, status: TrainingStatus, trainer: TrainerLiveness
+    ) -> Liveness:
+        """Return the state machine of a producer that an earlier monitor knew.
+
+        Its stream ended with that monitor: unless it had said goodbye, the link is lost.
+
+        Args:
+            timeout_s: As above.
+            since: When it was last heard from.
+            status: What it had said last.
+            trainer: What its relay had seen last.
+        """
+        life = cls(timeout_s, since)
+        life.said(status, trainer)
+        life._lost = True
+        return life
+
+    @property
+    def status(self) -> TrainingStatus:
+        """What it said last."""
+        return self._status
+
+    @property
+    def trainer(self) -> TrainerLiveness:
+        """What its relay saw last."""
+        return self._trainer
+
     @property
     def linked(self) -> bool:
         """Whether a stream is open."""

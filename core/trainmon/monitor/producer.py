@@ -37,6 +37,8 @@ class Producer:
         """Whether its batches have ever carried a step but 0."""
         self.kept_picture_at: float | None = None
         """When a picture of a trainer that marks no key frames was last kept, in seconds."""
+        self.end_is_unkept = False
+        """Whether what it said last may be told again: it is not in the store yet."""
         self.standing: tuple[SessionState, bool] | None = None
         """State and end, as its session took them into account last; see ``refresh_for``."""
         self.describe(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainmon.v1.dashboard_pb2 import SessionSummary
 from trainmon.v1.telemetry_pb2 import BatchData, EpochData, MetricData, PerformanceData
 
 __all__ = ["LOSS_SERIES", "Progress"]
@@ -21,6 +22,13 @@ class Progress:
         self.loss: float | None = None
         # Rates, or another rank, may be ahead of the losses that are told.
         self._loss_at = (0, 0)
+
+    def restore(self, summary: SessionSummary) -> None:
+        """Take over what an earlier monitor knew."""
+        self.epoch, self.batch_index = summary.epoch, summary.batch_index
+        self.global_step = summary.global_step if summary.HasField("global_step") else None
+        self.loss = summary.loss if summary.HasField("loss") else None
+        self._loss_at = (0, self.global_step or 0)
 
     def batch(self, batch: BatchData) -> None:
         """A picture, or a foreign trainer's batch."""

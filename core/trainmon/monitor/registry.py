@@ -1,10 +1,12 @@
-"""Every session there is: how they come to be, are found, and are forgotten."""
+"""Every session there is: how they come to be, are found, sleep, and are forgotten."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from grpclib.const import Status
 
@@ -12,7 +14,11 @@ from trainmon.config import Settings
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.details import MAX_REGISTRATION_BYTES
 from trainmon.monitor.refusal import RefusedError
+from trainmon.monitor.revival import revive
 from trainmon.monitor.session import Session, SessionObserver
+from trainmon.monitor.store.base import Store
+from trainmon.monitor.summaries import summarise
+from trainmon.v1.dashboard_pb2 import SessionState, SessionSummary
 from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest
 
 __all__ = ["PROTOCOL_VERSION", "Registry"]
@@ -29,56 +35,104 @@ _NAMES = (
     "framework_version",
     "hostname",
 )
+#: Events of one monitor are fewer than these bits count.
+_GENERATION_BITS = 48
+#: Sessions that may be live are in memory from the start, the newest of them.
+_WOKEN = 200
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Registry:
-    """Sessions by id, the newest last.
+    """Every session, the newest last: those that anything may happen to, and the names of all.
+
+    What has ended and is not looked at sleeps in a durable store, and wakes when it is asked for.
 
     Args:
         settings: The monitor's settings.
         clock: The clocks.
-        store_identity: Names the store, for cursors.
+        store: Where history is kept.
         observer: Who is told what happens in every session.
         on_forgotten: Called with each session that was forgotten.
+        on_asleep: Called with each session that leaves memory and goes on in the store.
     """
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
-        store_identity: str,
+        store: Store,
         observer: SessionObserver,
         on_forgotten: Callable[[Session], None],
+        on_asleep: Callable[[Session], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._store_identity = store_identity
+        self._store = store
         self._observer = observer
         self._on_forgotten = on_forgotten
+        self._on_asleep = on_asleep
         self._sessions: dict[str, Session] = {}
-        self._by_run_key: dict[str, Session] = {}
+        self._known: dict[str, SessionSummary | None] = {}
+        self._by_run_key: dict[str, str] = {}
+        self._waking = asyncio.Lock()
+        # What an earlier monitor counted is left behind.
+        self._counter = count(store.generation << _GENERATION_BITS | 1)
 
     @property
     def sessions(self) -> Mapping[str, Session]:
-        """Every session, by id."""
+        """Those in memory, by id."""
         return self._sessions
 
-    def newest_first(self) -> list[Session]:
-        """Return every session."""
-        return list(self._sessions.values())[::-1]
+    async def load(self) -> None:
+        """Take over the sessions of earlier monitors; those that may be live are woken."""
+        listed = await self._store.sessions()
+        for each in listed:
+            summary = each.summary
+            if not summary.HasField("ended_ms"):
+                summary.state = SessionState.SESSION_STATE_LINK_LOST
+            self._known[summary.session_id] = summary
+            if each.run_key:
+                self._by_run_key[each.run_key] = summary.session_id
+        lost = [each.summary for each in listed if not each.summary.HasField("ended_ms")]
+        lost.sort(key=lambda summary: summary.last_seen_ms)
+        for summary in lost[-min(_WOKEN, self._settings.max_sessions) :]:
+            await self.find(summary.session_id)
+
+    def newest_first(self) -> list[str]:
+        """Return the id of every session."""
+        return list(self._known)[::-1]
+
+    def summary(self, session_id: str, now_ms: int) -> SessionSummary:
+        """Return how a session is, which is known here."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            return summarise(session, now_ms)
+        summary = SessionSummary(session_id=session_id)
+        asleep = self._known.get(session_id)
+        if asleep is not None:
+            summary.CopyFrom(asleep)
+        summary.timestamp_ms = now_ms
+        return summary
 
     def get(self, session_id: str) -> Session | None:
-        """Return a session; None where there is none."""
+        """Return a session that is in memory; None where there is none."""
         return self._sessions.get(session_id)
 
-    def require(self, session_id: str) -> Session:
-        """Return a session.
+    async def find(self, session_id: str) -> Session | None:
+        """Return a session, waking it if need be; None where there is none."""
+        if session_id not in self._known:
+            return None
+        async with self._waking:
+            session = self._sessions.get(session_id)
+            return session if session is not None else await self._wake(session_id)
+
+    async def require(self, session_id: str) -> Session:
+        """Return a session, waking it if need be.
 
         Raises:
             RefusedError: NOT_FOUND.
         """
-        session = self._sessions.get(session_id)
+        session = await self.find(session_id)
         if session is None:
             raise RefusedError(Status.NOT_FOUND, self.unknown(session_id))
         return session
@@ -87,10 +141,10 @@ class Registry:
         """Return what to say of a session that is not known."""
         return (
             f"there is no session {session_id[:128]!r}: it was never registered here, or was "
-            "deleted, or the monitor was restarted since"
+            "deleted, or the monitor that knew it kept its history in memory"
         )
 
-    def enter(self, request: RegisterTrainingSessionRequest) -> Session:
+    async def enter(self, request: RegisterTrainingSessionRequest) -> Session:
         """Return the session a registration belongs to, a new one if need be.
 
         Raises:
@@ -98,9 +152,10 @@ class Registry:
                 a bad field, RESOURCE_EXHAUSTED where there is no room for another session.
         """
         _check(request)
-        session = self._by_run_key.get(request.run_key) if request.run_key else None
+        known = self._by_run_key.get(request.run_key) if request.run_key else None
+        session = await self.find(known) if known is not None else None
         if session is None and request.session_id:
-            session = self._sessions.get(request.session_id)
+            session = await self.find(request.session_id)
             if session is not None:
                 _check_same_run(session, request)
         return session or self._create(request)
@@ -108,8 +163,9 @@ class Registry:
     def forget(self, session: Session) -> None:
         """Remove a session."""
         del self._sessions[session.id]
+        del self._known[session.id]
         run_key = session.registration.run_key
-        if self._by_run_key.get(run_key) is session:
+        if self._by_run_key.get(run_key) == session.id:
             del self._by_run_key[run_key]
         self._on_forgotten(session)
 
@@ -121,27 +177,60 @@ class Registry:
         return session.ended or session.unlinked_for() > patience_s
 
     def _create(self, request: RegisterTrainingSessionRequest) -> Session:
-        self._make_room()
+        if not self._make_room():
+            raise RefusedError(
+                Status.RESOURCE_EXHAUSTED,
+                f"{len(self._sessions)} sessions are live, which is the limit "
+                "(TRAINMON_MAX_SESSIONS): raise it, or end some",
+            )
         session_id = request.session_id or secrets.token_hex(8)
-        identity = f"{self._store_identity}-{secrets.token_hex(4)}"
-        session = Session(session_id, self._settings, self._clock, identity, self._observer)
+        session = self._new(session_id, secrets.token_hex(4))
         session.registration.run_key = request.run_key
         session.registration.session_id = session_id
         self._sessions[session_id] = session
+        self._known[session_id] = None
         if request.run_key:
-            self._by_run_key[request.run_key] = session
+            self._by_run_key[request.run_key] = session_id
         return session
 
-    def _make_room(self) -> None:
+    def _new(self, session_id: str, incarnation: str) -> Session:
+        return Session(
+            session_id,
+            self._settings,
+            self._clock,
+            f"{self._store.identity}-{incarnation}",
+            self._observer,
+            incarnation,
+            self._counter,
+        )
+
+    async def _wake(self, session_id: str) -> Session | None:
+        stored = await self._store.load(session_id)
+        if stored is None or session_id not in self._known:
+            return None
+        self._make_room()  # who looks at a run of long ago is not refused for the live ones
+        session = self._new(session_id, stored.record.incarnation)
+        self._sessions[session_id] = session
+        self._known[session_id] = None
+        revive(session, stored, self._settings, self._clock)
+        return session
+
+    def _make_room(self) -> bool:
+        """Let sessions that nothing happens to leave memory; return whether there is room."""
         while len(self._sessions) >= self._settings.max_sessions:
-            oldest = next(filter(self.is_deletable, self._sessions.values()), None)
+            oldest = next(filter(self._may_leave, self._sessions.values()), None)
             if oldest is None:
-                raise RefusedError(
-                    Status.RESOURCE_EXHAUSTED,
-                    f"{len(self._sessions)} sessions are live, which is the limit "
-                    "(TRAINMON_MAX_SESSIONS): raise it, or end some",
-                )
-            self.forget(oldest)
+                return False
+            if self._store.durable:
+                self._known[oldest.id] = summarise(oldest, self._clock.wall_ms())
+                del self._sessions[oldest.id]
+                self._on_asleep(oldest)
+            else:
+                self.forget(oldest)
+        return True
+
+    def _may_leave(self, session: Session) -> bool:
+        return self.is_deletable(session) and (session.is_idle or not self._store.durable)
 
 
 def _check(request: RegisterTrainingSessionRequest) -> None:

@@ -104,6 +104,7 @@ class MonitorServer:
         return f"{host}:{self._port}"
 
     async def __aenter__(self) -> Self:
+        await self.backend.start()
         server = ClosingServer([TelemetryService(self.backend), DashboardService(self.backend)])
         try:
             await server.start(self._host, self._port)

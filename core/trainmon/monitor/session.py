@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from grpclib.const import Status
@@ -60,6 +61,12 @@ class SessionObserver(Protocol):
     def command_changed(self, record: CommandRecord) -> None:
         """A command was recorded or entered another state."""
 
+    def error_noted(self, session: Session, error: ErrorResponse) -> None:
+        """An error was told to viewers."""
+
+    def send_command(self, link: TrainerLink, record: CommandRecord) -> None:
+        """A command is to go to a training: put it on record that it may, then send it."""
+
 
 class Session:
     """One run. Belongs to one event loop; nothing here waits.
@@ -70,6 +77,8 @@ class Session:
         clock: The clocks.
         identity: Names the store and this session's time in it, for cursors.
         observer: Who is told.
+        incarnation: Tells it from an earlier session of that id, which was deleted.
+        counter: Counts what viewers are told; see :class:`Hub`.
     """
 
     def __init__(
@@ -79,8 +88,11 @@ class Session:
         clock: Clock,
         identity: str,
         observer: SessionObserver,
+        incarnation: str = "",
+        counter: Iterator[int] | None = None,
     ) -> None:
         self.id = session_id
+        self.incarnation = incarnation
         self.registration = RegisterTrainingSessionRequest()
         self.producers: dict[str, Producer] = {}
         self.progress = Progress()
@@ -93,7 +105,7 @@ class Session:
         self.started_ms = self.last_seen_ms = clock.wall_ms()
         self.ended_ms: int | None = None
         self.state = SessionState.SESSION_STATE_STARTING
-        self.hub = Hub(identity, settings.viewer_queue_bytes, clock, self._viewers_changed)
+        self.hub = Hub(identity, settings.viewer_queue_bytes, clock, self._viewers_changed, counter)
         self.commands = CommandBook(session_id, clock, self._command_changed)
         self._settings = settings
         self._clock = clock
@@ -211,9 +223,10 @@ class Session:
             self._send(producer, record.command.command_id)
 
     def _send(self, producer: Producer, command_id: str) -> None:
-        if producer.link is not None:
+        record = self.commands.get(command_id)
+        if producer.link is not None and record is not None:
             self._commands_went_to = producer.id
-            producer.link.command(command_id)
+            self._observer.send_command(producer.link, record)
 
     def _command_changed(self, record: CommandRecord) -> None:
         if record.state == CommandState.COMMAND_STATE_APPLIED:
@@ -285,6 +298,7 @@ class Session:
             self._error_told[error.code] = now
             self.errors.append(error)
             self.hub.publish(EventField.ERROR, error.SerializeToString())
+            self._observer.error_noted(self, error)
 
     def heard_from(self, producer: Producer) -> None:
         """Take note that a message of a producer arrived."""
@@ -321,6 +335,24 @@ class Session:
         self.commands.check()
         self.hub.measure_demand()
         self.refresh()
+
+    def restored(self, ended_ms: int | None) -> None:
+        """Work out its state after an earlier monitor's end; nobody is told: it was so before.
+
+        Args:
+            ended_ms: When it ended, as far as that was put on record.
+        """
+        self._was_linked = bool(self.producers)
+        self._first_rank = min((each.rank for each in self.producers.values()), default=0)
+        ranks = present_ranks(self.producers.values())
+        self.state = joint_state(each.life for each in ranks)
+        if ranks and all(each.life.ended for each in ranks):
+            self.ended_ms = self.last_seen_ms if ended_ms is None else ended_ms
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody watches it and no stream of it is open."""
+        return not self.hub.viewers and not self._linked()
 
     @property
     def was_linked(self) -> bool:

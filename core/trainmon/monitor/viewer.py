@@ -52,7 +52,7 @@ class Event:
     """Something that happened, serialised for every viewer."""
 
     position: int
-    """Counts the events of a session that are no pictures."""
+    """Ascends with the events of a session that are no pictures."""
     data: bytes
     """A WatchSessionResponse."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.outlet import Outlet
-from trainmon.monitor.session import Session
-from trainmon.monitor.summaries import summarise
-from trainmon.v1.dashboard_pb2 import WatchSessionsResponse
+from trainmon.v1.dashboard_pb2 import SessionSummary, WatchSessionsResponse
 
 __all__ = ["ListWatcher", "Watchlist"]
 
@@ -18,15 +17,25 @@ _EVERY_S = 0.25
 _MESSAGE_BYTES = 1 << 20
 
 
+class SessionList(Protocol):
+    """Every session there is."""
+
+    def newest_first(self) -> list[str]:
+        """Return the id of every session."""
+
+    def summary(self, session_id: str, now_ms: int) -> SessionSummary:
+        """Return how a session is."""
+
+
 class ListWatcher(Outlet):
     """One WatchSessions stream. Holds names only, so it is bounded by the number of sessions.
 
     Args:
-        sessions: Every session there is, by id, newest last.
+        sessions: Every session there is.
         clock: The clocks.
     """
 
-    def __init__(self, sessions: Mapping[str, Session], clock: Clock) -> None:
+    def __init__(self, sessions: SessionList, clock: Clock) -> None:
         super().__init__()
         self._sessions = sessions
         self._clock = clock
@@ -60,7 +69,7 @@ class ListWatcher(Outlet):
         message = WatchSessionsResponse(timestamp_ms=now_ms)
         if self._reset:
             message.reset, self._reset = True, False
-            self._changed = dict.fromkeys(list(self._sessions)[::-1])
+            self._changed = dict.fromkeys(self._sessions.newest_first())
             self._removed.clear()
         elif not ((self._changed or self._removed) and now >= self._due):
             ping, self._ping = self._ping, False
@@ -71,7 +80,7 @@ class ListWatcher(Outlet):
         while self._changed and size < _MESSAGE_BYTES:
             session_id = next(iter(self._changed))
             del self._changed[session_id]
-            summary = summarise(self._sessions[session_id], now_ms)
+            summary = self._sessions.summary(session_id, now_ms)
             size += summary.ByteSize()
             message.sessions.append(summary)
         self._ping = False

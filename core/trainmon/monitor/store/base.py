@@ -94,6 +94,8 @@ class Record:
     """A picture for the history."""
     status: StatusUpdate | None = None
     """What the training said it is doing."""
+    command: CommandRecord | None = None
+    """What became of a command with this record."""
     session: SessionRecord | None = None
     """The session as it is with this record."""
     timestamp_ms: int = 0

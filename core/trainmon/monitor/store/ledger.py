@@ -159,6 +159,9 @@ class HistoryLedger:
             if too_many and run.pk not in self._making_room:
                 self._making_room.add(run.pk)
                 self.chores.append(self._make_room(run.pk))
+        if record.command is not None:
+            name = record.command.command.command_id
+            self._put_fact(run, COMMAND, name, position, record.command.SerializeToString())
         if record.session is not None:
             self.put_session(record.session)
         if run.is_due and not run.compacting:
