@@ -2,11 +2,67 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, expect
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+from playwright.sync_api import Locator, Page, Request, expect
 
 from stack import eventually
 
-__all__ = ["Dashboard"]
+__all__ = ["Calls", "Dashboard"]
+
+#: Serves the page's streams in the page itself, where a test sees the requests.
+IN_PAGE = "delete window.SharedWorker; delete window.Worker;"
+_M = TypeVar("_M", bound=Message)
+
+
+class Calls(Generic[_M]):
+    """The unary calls of one method that a page makes, from its next load on.
+
+    Args:
+        page: Its streams are served in the page from then on.
+        method: Name of the method.
+        kind: Class of its requests.
+    """
+
+    def __init__(self, page: Page, method: str, kind: type[_M]) -> None:
+        self._path = f"DashboardService/{method}"
+        self._page = page
+        self._kind = kind
+        self._open: set[Request] = set()
+        self.requests: list[_M] = []
+        """What was asked, in order."""
+        self.most_open = 0
+        """The most that were on their way at once."""
+        self.answered = 0
+        """How many of them are answered, well or not."""
+        page.add_init_script(IN_PAGE)
+        page.on("request", self._began)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many calls are answered."""
+
+        def read() -> int:
+            # The browser's news is heard only while something is asked of it.
+            self._page.evaluate("0")
+            return self.answered
+
+        eventually(read, f"{count} calls of {self._path}", until=lambda seen: seen >= count)
+
+    def _began(self, request: Request) -> None:
+        if self._path not in request.url:
+            return
+        self._open.add(request)
+        self.most_open = max(self.most_open, len(self._open))
+        # Five bytes of gRPC-Web stand before the message.
+        self.requests.append(self._kind.FromString((request.post_data_buffer or b"")[5:]))
+
+    def _ended(self, request: Request) -> None:
+        if request in self._open:
+            self._open.discard(request)
+            self.answered += 1
 
 
 class Dashboard:

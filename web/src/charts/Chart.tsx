@@ -1,10 +1,11 @@
 "use client";
 import "uplot/dist/uPlot.min.css";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useRef } from "react";
+import type { Run } from "../runtime/run";
 import { useRun } from "../ui/hooks";
 import { ChartDriver, type ChartSource } from "./driver";
 
-/** A chart that follows the run, zoomed by dragging, by buttons or by keys. */
+/** A chart that follows the run. Dragging, clicking and arrows look back; shift and dragging zooms. */
 export function Chart(props: {
   label: string;
   source: ChartSource;
@@ -14,20 +15,21 @@ export function Chart(props: {
   const { source } = props;
   const run = useRun();
   const holder = useRef<HTMLDivElement>(null);
-  const [readout, setReadout] = useState("");
+  const readout = useRef<HTMLOutputElement>(null);
 
   useEffect(() => {
     if (holder.current === null) return;
-    const made = new ChartDriver(holder.current, run, source, setReadout);
+    // Written past React: it follows the pointer.
+    const tell = (words: string) => readout.current?.replaceChildren(words);
+    const made = new ChartDriver(holder.current, run, source, tell);
     return () => made.close();
   }, [run, source]);
 
   const onKey = (event: KeyboardEvent) => {
-    const step = KEY_STEPS[event.key];
-    if (event.key === "Escape" || event.key === "0") run.history.setZoom(undefined);
-    else if (step) run.history.adjust(step.factor, step.shift);
-    else return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !actOn(event, run)) return;
     event.preventDefault();
+    // What was done here is not done again by the page's own keys.
+    event.stopPropagation();
   };
 
   return (
@@ -35,23 +37,40 @@ export function Chart(props: {
       <div
         ref={holder}
         className="chart-canvas"
-        role="img"
-        aria-label={`${props.label}. Plus and minus zoom, arrows move, zero shows the whole run.`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the chart zooms and moves by keys.
+        role="slider"
+        aria-label={`${props.label}: step shown`}
+        // The driver keeps these three true; they are written here for their names only.
+        aria-valuemin={0}
+        aria-valuemax={0}
+        aria-valuenow={0}
+        aria-description="Arrows look back, Escape is live, plus and minus zoom, comma and full stop move, zero shows the whole run."
         tabIndex={0}
         onKeyDown={onKey}
       />
-      <output className="chart-readout" aria-live="off">
-        {readout}
-      </output>
+      <output ref={readout} className="chart-readout" aria-live="off" />
     </div>
   );
 }
 
-const KEY_STEPS: Record<string, { factor: number; shift: number }> = {
-  "+": { factor: 0.5, shift: 0 },
-  "=": { factor: 0.5, shift: 0 },
-  "-": { factor: 2, shift: 0 },
-  ArrowLeft: { factor: 1, shift: -0.2 },
-  ArrowRight: { factor: 1, shift: 0.2 },
-};
+function actOn({ key, shiftKey }: KeyboardEvent, run: Run): boolean {
+  const { history } = run;
+  if (actOnMoment(key, shiftKey, run)) return true;
+  if (key === "0" || key === "Escape") history.setZoom(undefined);
+  else if (key === "+" || key === "=") history.adjust(0.5, 0);
+  else if (key === "-") history.adjust(2, 0);
+  else if (key === "," || key === ".") history.adjust(1, key === "," ? -0.2 : 0.2);
+  else return false;
+  return true;
+}
+
+/** The keys that look back; false where the key is none of them. */
+export function actOnMoment(key: string, far: boolean, run: Run): boolean {
+  const looking = run.scrubber.moment.get() !== undefined;
+  if (key === "ArrowLeft") run.nudge(-1, far);
+  else if (key === "ArrowRight") run.nudge(1, far);
+  else if (key === "Home") run.lookAt(0);
+  else if (key === "End") run.lookAt(run.newestStep());
+  else if (looking && (key === "Escape" || key.toLowerCase() === "l")) run.scrubber.live();
+  else return false;
+  return true;
+}

@@ -1,7 +1,8 @@
 import type { EpochData } from "../rpc/plain";
 import type { AxisMap } from "../store/axis";
 import { type Drawable, decimate } from "../store/decimate";
-import type { Metrics, Track } from "../store/metrics";
+import type { Track } from "../store/details";
+import type { Metrics } from "../store/metrics";
 
 type Values = (number | null | undefined)[];
 

@@ -2,10 +2,10 @@ import uPlot from "uplot";
 import type { AxisKind } from "../store/axis";
 import type { Marker } from "../store/commands";
 import { formatCount, formatSetting, formatSpan } from "../store/format";
+import { type PlacedMoment, TimeCursor } from "./cursor";
 import { type ChartData, type Line, positiveOnly } from "./data";
+import { listenToGestures } from "./gestures";
 import { type ChartPalette, faded, hueOf, MARKER_LETTER, strokeOf } from "./look";
-
-const DOUBLE_CLICK_MS = 250;
 
 /** A marker with its place on the x axis. */
 export interface PlacedMarker extends Marker {
@@ -29,8 +29,14 @@ export interface ChartCallbacks {
   onCursor(index: number | undefined): void;
   /** The whole run is asked for. */
   onReset(): void;
-  /** A point of x was clicked. */
-  onPick(x: number): void;
+  /** A press begins to choose a moment. */
+  onScrubStart(): void;
+  /** A moment is chosen at this x. */
+  onScrub(x: number): void;
+  /** Zoom about an x; a factor below 1 is closer. */
+  onZoom(x: number, factor: number): void;
+  /** Whether dragging zooms rather than chooses a moment. */
+  dragZooms(): boolean;
 }
 
 /** A uPlot that is rebuilt only when its lines, scale or theme change, else given new data. */
@@ -38,17 +44,34 @@ export class ChartInstance {
   private plot: uPlot | undefined;
   private shape = "";
   private state: ChartState | undefined;
-  private picking: ReturnType<typeof setTimeout> | undefined;
+  private moment: PlacedMoment | undefined;
+  private readonly timeCursor = new TimeCursor();
 
   constructor(
     private readonly element: HTMLElement,
     private readonly callbacks: ChartCallbacks,
     private palette: ChartPalette,
-  ) {}
+  ) {
+    listenToGestures(element, {
+      area: () => this.plot?.over,
+      zooms: (event) => this.zooms(event),
+      onStart: () => callbacks.onScrubStart(),
+      onScrub: (left) => this.whenPlotted((plot) => callbacks.onScrub(xAt(plot, left))),
+      onDoubleClick: () => callbacks.onReset(),
+      onWheel: (left, factor) =>
+        this.whenPlotted((plot) => callbacks.onZoom(xAt(plot, left), factor)),
+    });
+  }
 
   setPalette(palette: ChartPalette): void {
     this.palette = palette;
     this.shape = "";
+  }
+
+  /** Stand at a moment; undefined: at none. Draws nothing anew. */
+  setMoment(moment: PlacedMoment | undefined): void {
+    this.moment = moment;
+    if (this.plot !== undefined) this.timeCursor.place(this.plot, moment);
   }
 
   /** Draw. */
@@ -65,7 +88,6 @@ export class ChartInstance {
   }
 
   destroy(): void {
-    clearTimeout(this.picking);
     this.plot?.destroy();
     this.plot = undefined;
   }
@@ -90,7 +112,13 @@ export class ChartInstance {
         points: { size: 7, width: 2 },
         drag: { x: true, y: false, setScale: false },
         sync: { key: `trainmon-${state.kind}`, setSeries: false },
-        bind: { dblclick: () => () => this.reset() },
+        bind: {
+          dblclick: () => () => null,
+          mousedown: (_plot, _target, zoom) => (event) => {
+            if (this.zooms(event)) zoom(event);
+            return null;
+          },
+        },
       },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: {
@@ -101,18 +129,25 @@ export class ChartInstance {
       series: [{}, ...state.data.lines.map((line) => seriesOf(line, palette, hasSmooth))],
       bands: bandsOf(state.data.lines, palette),
       hooks: {
-        ready: [(plot) => plot.over.addEventListener("click", () => this.pick(plot))],
+        ready: [(plot) => this.timeCursor.attach(plot)],
         setSelect: [(plot) => this.select(plot)],
         setCursor: [(plot) => this.callbacks.onCursor(plot.cursor.idx ?? undefined)],
-        draw: [(plot) => this.drawMarks(plot)],
+        draw: [
+          (plot) => {
+            this.drawMarks(plot);
+            this.timeCursor.place(plot, this.moment);
+          },
+        ],
       },
     };
   }
 
-  private reset(): null {
-    clearTimeout(this.picking);
-    this.callbacks.onReset();
-    return null;
+  private whenPlotted(act: (plot: uPlot) => void): void {
+    if (this.plot !== undefined) act(this.plot);
+  }
+
+  private zooms(event: MouseEvent): boolean {
+    return event.shiftKey || this.callbacks.dragZooms();
   }
 
   private select(plot: uPlot): void {
@@ -122,15 +157,6 @@ export class ChartInstance {
     const to = plot.posToVal(left + width, "x");
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     this.callbacks.onSelect(from, to);
-  }
-
-  /** A click picks a step, unless a second one follows: two show the whole run. */
-  private pick(plot: uPlot): void {
-    clearTimeout(this.picking);
-    const left = plot.cursor.left ?? -1;
-    if (left < 0) return;
-    const x = plot.posToVal(left, "x");
-    this.picking = setTimeout(() => this.callbacks.onPick(x), DOUBLE_CLICK_MS);
   }
 
   /** Commands as flags, and values that are not finite as crosses along the axis. */
@@ -154,6 +180,11 @@ export class ChartInstance {
     }
     context.restore();
   }
+}
+
+/** The x at a place, which a drag may take beyond the edges. */
+function xAt(plot: uPlot, left: number): number {
+  return plot.posToVal(Math.min(plot.over.clientWidth, Math.max(0, left)), "x");
 }
 
 /** Rebuild when this changes: the lines, the scale and the axis, but not the data. */

@@ -1,8 +1,18 @@
 import type { CommandRecord, ControlSpec } from "../rpc/plain";
-import { actionWords, changeWords, type PendingCommand, stageOf } from "../store/commands";
+import {
+  actionWords,
+  changeWords,
+  effectWords,
+  type PendingCommand,
+  stageOf,
+} from "../store/commands";
 import { formatClock } from "../store/format";
+import { Earlier, useNewest } from "../ui/Earlier";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Nothing, Panel } from "../ui/parts";
+
+/** Commands shown before someone asks for those before them. */
+const SHOWN = 40;
 
 /** Every command of the session with all that happened to it, newest first. */
 export function CommandLog() {
@@ -10,16 +20,18 @@ export function CommandLog() {
   const { commands, registration } = useView();
   const pending = useStore(run.commander.pending);
   const controls = registration?.controls ?? [];
+  const { shown, ...rest } = useNewest(commands, SHOWN);
   return (
     <Panel title="Commands" className="log-panel">
       <ol className="log" aria-label="Record of commands">
         {[...pending].reverse().map((entry) => (
           <Pending key={entry.id} entry={entry} controls={controls} />
         ))}
-        {[...commands].reverse().map((record) => (
+        {[...shown].reverse().map((record) => (
           <Recorded key={record.command?.commandId} record={record} controls={controls} />
         ))}
       </ol>
+      <Earlier {...rest} />
       {commands.length + pending.length === 0 && <Nothing>Nobody has asked for anything.</Nothing>}
     </Panel>
   );
@@ -59,7 +71,8 @@ function Pending({ entry, controls }: { entry: PendingCommand; controls: Control
 function Recorded({ record, controls }: { record: CommandRecord; controls: ControlSpec[] }) {
   const stage = stageOf(record.state);
   const step = record.result?.appliedAtStep;
-  const change = changeWords(record);
+  const change = changeWords(record, controls);
+  const effect = effectWords(record);
   const message = record.result?.message || record.transitions.at(-1)?.message || "";
   return (
     <li
@@ -82,6 +95,7 @@ function Recorded({ record, controls }: { record: CommandRecord; controls: Contr
         {change && <span className="log-change">{change}</span>}
         <small>{record.command?.issuedBy || "unknown"}</small>
       </p>
+      {effect && <p className="log-message">{effect}</p>}
       {!stage.final && stage.name === "unconfirmed" && (
         <p className="log-message">
           Sent, and not answered: whether it was applied is not known yet.

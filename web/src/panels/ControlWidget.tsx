@@ -146,10 +146,12 @@ function NumberForm(props: {
   const { spec } = props;
   const [draft, setDraft] = useState("");
   const value = Number(draft);
-  const problem = draft === "" ? "" : problemOf(value, spec, props.kind);
+  // Blanks are no number, though JavaScript reads them as 0.
+  const blank = draft.trim() === "";
+  const problem = blank ? "" : problemOf(value, spec, props.kind);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (draft === "" || problem !== "") return;
+    if (blank || problem !== "") return;
     props.onSubmit(value);
     setDraft("");
   };
@@ -170,7 +172,7 @@ function NumberForm(props: {
       <button
         type="submit"
         className="button"
-        disabled={draft === "" || problem !== "" || spec.unavailableReason !== ""}
+        disabled={blank || problem !== "" || spec.unavailableReason !== ""}
         title={spec.unavailableReason}
       >
         Apply

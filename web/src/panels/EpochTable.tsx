@@ -1,17 +1,19 @@
 import type { EpochData } from "../rpc/plain";
 import { formatCount, formatSetting, formatShare, formatSpan, formatValue } from "../store/format";
 import { convergenceOf } from "../store/states";
+import { Earlier, useNewest } from "../ui/Earlier";
 import { useView } from "../ui/hooks";
 import { Nothing, Panel } from "../ui/parts";
 
-/** Rows shown: a table of thousands is scrolled by nobody. */
-const SHOWN = 200;
+/** Rows shown before someone asks for more: a table of thousands is scrolled by nobody. */
+const SHOWN = 100;
 
 /** Every epoch with all that is known of it, newest first. */
 export function EpochTable() {
   const { epochs } = useView();
   const names = [...new Set(epochs.flatMap((epoch) => Object.keys(epoch.metrics)))].sort();
-  const rows = [...epochs].reverse().slice(0, SHOWN);
+  const { shown, ...rest } = useNewest(epochs, SHOWN);
+  const rows = [...shown].reverse();
   return (
     <Panel title="Epochs" className="wide-panel">
       {rows.length === 0 ? (
@@ -46,6 +48,7 @@ export function EpochTable() {
               ))}
             </tbody>
           </table>
+          <Earlier {...rest} />
         </section>
       )}
     </Panel>

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { formatCount, formatLatency, formatRate, formatSpan, formatValue } from "../store/format";
 import { currentRate, newestLoss, progressOf } from "../store/progress";
+import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Bar } from "../ui/parts";
 
@@ -8,8 +9,10 @@ import { Bar } from "../ui/parts";
 export function GaugeStrip() {
   const run = useRun();
   const view = useView();
+  const over = lookOf(view.summary?.state).ended;
   const gauges = useStore(run.gauges);
   const frozen = useStore(run.frozen);
+  const looking = useStore(run.scrubber.shown) !== undefined;
   const rates = view.performance ?? view.summary;
   const progress = progressOf(view, run.metrics);
   const loss = newestLoss(view, run.metrics);
@@ -59,24 +62,24 @@ export function GaugeStrip() {
           unit="batches/s"
           title="Training batches per second since the run began, pauses excluded"
         >
-          <b data-testid="average-fps">{formatRate(rates?.averageFps)}</b>
+          <b data-testid="average-fps">{formatRate(rates?.averageFps || undefined)}</b>
         </Gauge>
         <Gauge label="New" unit="frames/s" title="New pictures per second that reach this browser">
-          <b data-testid="new-fps">{formatRate(gauges.newPerSecond)}</b>
+          <b data-testid="new-fps">{formatRate(over ? undefined : gauges.newPerSecond)}</b>
         </Gauge>
         <Gauge
-          label={frozen ? "Frozen" : "Painted"}
+          label={looking ? "Past shown" : frozen ? "Frozen" : "Painted"}
           unit="frames/s"
           title="Pictures per second painted on the wall"
-          {...(frozen ? { tone: "wait" } : {})}
+          {...(looking ? { tone: "eval" } : frozen ? { tone: "wait" } : {})}
         >
-          <b data-testid="painted-fps">{formatRate(gauges.paintedPerSecond)}</b>
+          <b data-testid="painted-fps">{formatRate(over ? undefined : gauges.paintedPerSecond)}</b>
         </Gauge>
         <Gauge
           label="Latency"
           title="From the end of a batch to its pixels, median of the last second"
         >
-          <b data-testid="latency">{formatLatency(gauges.latencyMs)}</b>
+          <b data-testid="latency">{formatLatency(over ? undefined : gauges.latencyMs)}</b>
         </Gauge>
       </div>
     </section>

@@ -5,11 +5,14 @@ const KEYS: [string, string][] = [
   ["s", "Stop the run; asks once"],
   ["f", "Freeze the tiles; training goes on"],
   ["w", "Only wrong predictions"],
-  ["l", "Tiles by loss, greatest first"],
+  ["o", "Tiles in order of loss, greatest first"],
   ["m", "Masks and boxes: both, predicted, true, none"],
   ["g", "Logarithmic loss axis"],
   ["0", "Show the whole run on the charts"],
-  ["+ − ← →", "Zoom and move the chart in focus"],
+  ["← →", "Look back, on the chart in focus; with shift in long steps"],
+  ["Home End", "The first step, the newest"],
+  ["Esc l", "Back to live"],
+  ["+ − , .", "Zoom and move the chart in focus"],
   ["Arrows", "Move among the tiles; Enter enlarges one"],
   ["t", "Dark or light"],
   ["/", "Search, in the list of sessions"],
@@ -45,8 +48,14 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
         that is the stronger the greater its loss, and is underlined where that is great.
       </p>
       <p>
-        Latency is from the end of a batch to its pixels, on one clock. Drag over a chart to zoom;
-        double-click shows the whole run.
+        Click or drag on a chart to look back: the wall shows the picture that was kept nearest to
+        that step, marked by a small triangle under the charts. Drag with shift to zoom, or turn the
+        wheel with control; double-click shows the whole run.
+      </p>
+      <p>Latency is from the end of a batch to its pixels, on one clock.</p>
+      <p>
+        A step is named by its number from 0. A command that took effect at step 700 found step 699
+        done, and was heeded before step 700 began.
       </p>
     </Modal>
   );

@@ -11,9 +11,10 @@ const WORDS: Record<
   parked: { word: "Waiting", tone: "wait", shape: "pause" },
 };
 
-/** The state of the page's own link, in one word. */
-export function LinkLight({ link }: { link: Link }) {
-  const { word, tone, shape } = WORDS[link.state];
+/** The state of the page's own link, in one word. Nothing is live of a run that is over. */
+export function LinkLight({ link, over }: { link: Link; over?: boolean }) {
+  const { tone, shape, ...look } = WORDS[link.state];
+  const word = over && link.state === "live" ? "Connected" : look.word;
   return (
     <span
       className="chip link-light"

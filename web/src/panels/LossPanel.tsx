@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { Chart } from "../charts/Chart";
 import { seriesData } from "../charts/data";
 import type { ChartSource } from "../charts/driver";
@@ -8,14 +8,12 @@ import type { AxisKind } from "../store/axis";
 import { LOSS } from "../store/metrics";
 import { usePreferences, useRun, useStore } from "../ui/hooks";
 import { Nothing, Panel, Toggle } from "../ui/parts";
-import { KeyFrameDialog } from "./KeyFrameDialog";
 import { ZoomButtons } from "./ZoomButtons";
 
 /** The loss of every batch: its band of extremes, its smoothed line, and what was commanded. */
 export function LossPanel() {
   const run = useRun();
   const history = useStore(run.history.state);
-  const [looking, setLooking] = useState<number>();
   const source = useMemo<ChartSource>(
     () => ({
       data: (axis, range, buckets) => {
@@ -23,23 +21,17 @@ export function LossPanel() {
         return seriesData(run.metrics, LOSS, { ...range, axis, buckets, smoothing, hue: 0 });
       },
       logarithmic: () => preferences.get().logarithmic,
-      pick: setLooking,
+      series: LOSS,
+      at: (step) => run.metrics.rowAt(LOSS, step),
     }),
     [run],
   );
   const known = run.metrics.newest(LOSS) !== undefined;
   return (
-    <Panel
-      title="Loss per batch"
-      className="loss-panel"
-      aside={<LossTools onLookBack={() => setLooking(run.history.range().lastStep)} />}
-    >
+    <Panel title="Loss per batch" className="loss-panel" aside={<LossTools />}>
       <Chart label="Loss per batch" source={source} testId="loss-chart" />
       {!known && <Nothing>{EMPTY_WORDS[history]}</Nothing>}
       {known && history === "failed" && <Nothing>{EMPTY_WORDS.failed}</Nothing>}
-      {looking !== undefined && (
-        <KeyFrameDialog step={looking} onClose={() => setLooking(undefined)} />
-      )}
     </Panel>
   );
 }
@@ -57,20 +49,11 @@ const AXES: { kind: AxisKind; word: string }[] = [
   { kind: "time", word: "Time" },
 ];
 
-function LossTools({ onLookBack }: { onLookBack: () => void }) {
+function LossTools() {
   const { axis, logarithmic, smoothing } = usePreferences();
   return (
     <div className="tools">
       <ZoomButtons />
-      <button
-        type="button"
-        className="button small"
-        title="The samples kept near a step; clicking the curve asks for that one"
-        data-testid="look-back"
-        onClick={onLookBack}
-      >
-        Look back
-      </button>
       <label className="rate" title="How much of the past the smoothed line keeps">
         <span>Smooth</span>
         <input

@@ -55,6 +55,8 @@ function SeriesChart(props: { name: string; title: string; hue: number; smooth: 
         return seriesData(run.metrics, name, { ...range, axis, buckets, smoothing, hue });
       },
       logarithmic: () => false,
+      series: name,
+      at: (step) => run.metrics.rowAt(name, step),
     }),
     [run, name, hue, smooth],
   );

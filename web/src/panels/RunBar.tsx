@@ -1,9 +1,16 @@
+import { useState } from "react";
+import { formatMinute } from "../store/format";
+import { shortId } from "../store/runs";
+import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { LineIcon, ShapeIcon } from "../ui/icons";
 import { Modal } from "../ui/Modal";
 import { StateChip } from "../ui/parts";
+import { goTo } from "../ui/route";
 import { Brand, ThemeButton } from "./chrome";
+import { DeleteDialog } from "./DeleteDialog";
 import { LinkLight } from "./LinkLight";
+import { PastBar } from "./PastBar";
 import { useRunControls } from "./useRunControls";
 
 /** Who is on screen, how it is, and the two buttons that are never hidden. */
@@ -15,16 +22,20 @@ export function RunBar(props: {
   const run = useRun();
   const { summary, registration } = useView();
   const link = useStore(run.link);
+  const ended = lookOf(summary?.state).ended;
   const framework = [registration?.framework, registration?.frameworkVersion].filter(Boolean);
+  const began = summary === undefined ? "" : formatMinute(summary.startedMs);
+  const which = [framework.join(" "), began, shortId(run.sessionId)].filter(Boolean);
   return (
     <header className="topbar run-bar">
       <Brand />
       <span className="run-name">
         <h1 title={run.sessionId}>{summary?.sessionName || run.sessionId}</h1>
-        <small>{framework.join(" ")}</small>
+        <small>{which.join(" · ")}</small>
       </span>
       <StateChip state={summary?.state} testId="session-state" live />
-      <LinkLight link={link} />
+      <LinkLight link={link} over={ended} />
+      <PastBar />
       <span className="spacer" />
       <span className="bar-tools">
         <ThemeButton />
@@ -38,8 +49,41 @@ export function RunBar(props: {
           <LineIcon name="help" />
         </button>
       </span>
-      <RunButtons stopping={props.stopping} setStopping={props.setStopping} />
+      {ended ? (
+        <DeleteButton />
+      ) : (
+        <RunButtons stopping={props.stopping} setStopping={props.setStopping} />
+      )}
     </header>
+  );
+}
+
+/** A run that is over is neither paused nor stopped: it can only be forgotten. */
+function DeleteButton() {
+  const run = useRun();
+  const { summary } = useView();
+  const [asking, setAsking] = useState(false);
+  return (
+    <div className="run-end">
+      <button
+        type="button"
+        className="button"
+        data-testid="delete-run"
+        aria-label="Delete run…"
+        onClick={() => setAsking(true)}
+      >
+        <LineIcon name="trash" />
+        <span>Delete run…</span>
+      </button>
+      {asking && summary && (
+        <DeleteDialog
+          connection={run.connection}
+          runs={[summary]}
+          onClose={() => setAsking(false)}
+          onDeleted={() => goTo("/")}
+        />
+      )}
+    </div>
   );
 }
 

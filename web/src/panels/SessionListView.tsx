@@ -1,33 +1,34 @@
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Connection } from "../runtime/connection";
 import type { SessionRow, Sessions } from "../runtime/sessions";
-import { formatAgo, formatCount, formatRate, formatSpan, formatValue } from "../store/format";
+import { FILTERS, type Filter, groupRuns, matches, passes, sharedNames } from "../store/runs";
 import { lookOf } from "../store/states";
 import { useKeys, useStore } from "../ui/hooks";
 import { LineIcon } from "../ui/icons";
-import { Bar, StateChip } from "../ui/parts";
-import { followLink, hrefOf } from "../ui/route";
 import { Brand, ThemeButton } from "./chrome";
+import { DeleteDialog } from "./DeleteDialog";
 import { LinkBanner } from "./LinkBanner";
 import { LinkLight } from "./LinkLight";
-import { Sparkline } from "./Sparkline";
+import { SessionGroup } from "./SessionRows";
 
-/** Every session the monitor knows, with what each is doing now. */
+/** Rows shown before someone asks for more, and how many more then. */
+const FIRST = 100;
+const MORE = 300;
+
+/** Every session the monitor knows, with what each is doing now, or how it ended. */
 export function SessionListView(props: { connection: Connection; sessions: Sessions }) {
   const { rows, link, known } = useStore(props.sessions.list);
   const [query, setQuery] = useState("");
-  const search = useRef<HTMLInputElement>(null);
-  const shown = useMemo(() => rows.filter((row) => matches(row, query)), [rows, query]);
+  const [filter, setFilter] = useState<Filter>("all");
+  const shown = useMemo(
+    () => rows.filter(({ summary }) => passes(summary, filter) && matches(summary, query)),
+    [rows, filter, query],
+  );
   const live = rows.filter((row) => !lookOf(row.summary.state).ended).length;
 
   useEffect(() => {
     document.title = live > 0 ? `${live} live · trainmon` : "trainmon";
   }, [live]);
-  useKeys((key, event) => {
-    if (key !== "/") return;
-    event.preventDefault();
-    search.current?.focus();
-  });
 
   return (
     <>
@@ -44,111 +45,162 @@ export function SessionListView(props: { connection: Connection; sessions: Sessi
             Sessions <span className="count">{live} live</span>
             <span className="count">{rows.length} in all</span>
           </h1>
-          <label className="search">
-            <LineIcon name="search" />
-            <input
-              ref={search}
-              type="search"
-              placeholder="Name, framework or state"
-              aria-label="Search sessions"
-              value={query}
-              onChange={(event) => setQuery(event.target.value)}
-            />
-            <kbd>/</kbd>
-          </label>
+          <FilterButtons filter={filter} onChoose={setFilter} />
+          <Search query={query} onChange={setQuery} />
         </div>
-        {rows.length > 0 ? <Table rows={shown} /> : <Empty known={known} />}
+        {rows.length > 0 ? (
+          <Groups rows={shown} connection={props.connection} />
+        ) : (
+          <Empty known={known} />
+        )}
         {rows.length > 0 && shown.length === 0 && (
-          <p className="nothing">No session matches “{query}”.</p>
+          <p className="nothing">No session here matches{query === "" ? "" : ` “${query}”`}.</p>
         )}
       </main>
     </>
   );
 }
 
-function matches({ summary }: SessionRow, query: string): boolean {
-  const words = `${summary.sessionName} ${summary.framework} ${lookOf(summary.state).word} ${summary.sessionId}`;
-  const text = words.toLowerCase();
-  return query
-    .toLowerCase()
-    .split(/\s+/)
-    .every((part) => text.includes(part));
+function Search({ query, onChange }: { query: string; onChange: (query: string) => void }) {
+  const search = useRef<HTMLInputElement>(null);
+  useKeys((key, event) => {
+    if (key !== "/") return;
+    event.preventDefault();
+    search.current?.focus();
+  });
+  return (
+    <label className="search">
+      <LineIcon name="search" />
+      <input
+        ref={search}
+        type="search"
+        placeholder="Name, framework or state"
+        aria-label="Search sessions"
+        value={query}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      <kbd>/</kbd>
+    </label>
+  );
 }
 
-function Table({ rows }: { rows: SessionRow[] }) {
+const FILTER_WORDS: Record<Filter, string> = {
+  all: "All",
+  live: "Live",
+  completed: "Completed",
+  stopped: "Stopped",
+  failed: "Failed",
+};
+
+function FilterButtons(props: { filter: Filter; onChoose: (filter: Filter) => void }) {
   return (
-    <ul className="session-rows" aria-label="Sessions">
-      {rows.map((row) => (
-        <Row key={row.summary.sessionId} row={row} />
+    <fieldset className="segments" aria-label="Which sessions">
+      {FILTERS.map((filter) => (
+        <button
+          key={filter}
+          type="button"
+          aria-pressed={filter === props.filter}
+          data-testid={`filter-${filter}`}
+          onClick={() => props.onChoose(filter)}
+        >
+          {FILTER_WORDS[filter]}
+        </button>
       ))}
-    </ul>
+    </fieldset>
   );
 }
 
-const Row = memo(function Row({ row }: { row: SessionRow }) {
-  const { summary, losses } = row;
-  const look = lookOf(summary.state);
-  const name = summary.sessionName || summary.sessionId;
+/** The sessions by day, and what is done with those that are selected. */
+function Groups({ rows, connection }: { rows: SessionRow[]; connection: Connection }) {
+  const [most, setMost] = useState(FIRST);
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const groups = useMemo(() => groupRuns(rows.slice(0, most), Date.now()), [rows, most]);
+  const shared = useMemo(() => sharedNames(rows.map(({ summary }) => summary)), [rows]);
+  const onSelect = useCallback((sessionId: string, wanted: boolean) => {
+    setSelected((before) => {
+      const next = new Set(before);
+      if (wanted) next.add(sessionId);
+      else next.delete(sessionId);
+      return next;
+    });
+  }, []);
+  const ended = rows.filter(({ summary }) => lookOf(summary.state).ended);
+  // What is not in sight is not deleted with what is.
+  const chosen = ended.filter(({ summary }) => selected.has(summary.sessionId));
   return (
-    <li
-      className="session-row"
-      data-testid="session-row"
-      data-session-id={summary.sessionId}
-      data-tone={look.tone}
-    >
-      <a href={hrefOf(summary.sessionId)} onClick={followLink} aria-label={`${name}, ${look.word}`}>
-        <StateChip state={summary.state} />
-        <span className="session-name">
-          <strong>{name}</strong>
-          <small>{[summary.framework, ranks(summary.worldSize)].filter(Boolean).join(" · ")}</small>
-        </span>
-        <Sparkline values={losses} tone={look.tone} />
-        <Figure label="loss" value={formatValue(summary.loss)} />
-        <Figure label="step" value={formatCount(summary.globalStep)} />
-        <Figure label="batches/s" value={look.ended ? "–" : formatRate(summary.currentFps)} />
-        <span className="session-progress">
-          <Bar label={`Progress of ${name}`} share={shareOf(row)} tone={look.tone} />
-          <small>{epochWords(row)}</small>
-        </span>
-        <small className="session-when">{whenWords(row)}</small>
-      </a>
-      {summary.statusMessage !== "" && look.tone === "bad" && (
-        <p className="session-message">{summary.statusMessage}</p>
+    <>
+      {groups.map((group) => (
+        <SessionGroup
+          key={group.title}
+          group={group}
+          shared={shared}
+          selected={selected}
+          onSelect={onSelect}
+        />
+      ))}
+      {rows.length > most && (
+        <button type="button" className="button" onClick={() => setMost(most + MORE)}>
+          Show {Math.min(MORE, rows.length - most)} earlier
+        </button>
       )}
-    </li>
+      {chosen.length > 0 && (
+        <SelectionBar
+          connection={connection}
+          chosen={chosen}
+          others={ended.length - chosen.length}
+          onAll={() => setSelected(new Set(ended.map(({ summary }) => summary.sessionId)))}
+          onNone={() => setSelected(new Set())}
+        />
+      )}
+    </>
   );
-});
+}
 
-function Figure({ label, value }: { label: string; value: string }) {
+function SelectionBar(props: {
+  connection: Connection;
+  chosen: SessionRow[];
+  /** Ended sessions in the list that are not selected. */
+  others: number;
+  onAll: () => void;
+  onNone: () => void;
+}) {
+  const [asking, setAsking] = useState(false);
+  const { chosen } = props;
   return (
-    <span className="figure">
-      <b>{value}</b>
-      <small>{label}</small>
-    </span>
+    <section className="selection-bar" aria-label="Selected sessions">
+      <strong role="status">{chosen.length} selected</strong>
+      {props.others > 0 && (
+        <button type="button" className="button" onClick={props.onAll}>
+          All {chosen.length + props.others} ended
+        </button>
+      )}
+      <button type="button" className="button" onClick={props.onNone}>
+        None
+      </button>
+      <span className="spacer" />
+      <button
+        type="button"
+        className="button"
+        data-tone="bad"
+        data-testid="delete-selected"
+        onClick={() => setAsking(true)}
+      >
+        <LineIcon name="trash" />
+        Delete…
+      </button>
+      {asking && (
+        <DeleteDialog
+          connection={props.connection}
+          runs={chosen.map(({ summary }) => summary)}
+          onClose={() => setAsking(false)}
+          onDeleted={() => {
+            setAsking(false);
+            props.onNone();
+          }}
+        />
+      )}
+    </section>
   );
-}
-
-function ranks(worldSize: number): string {
-  return worldSize > 1 ? `${worldSize} ranks` : "";
-}
-
-function shareOf({ summary }: SessionRow): number | undefined {
-  if (!summary.totalEpochs) return undefined;
-  const within = summary.batchesPerEpoch ? (summary.batchIndex + 1) / summary.batchesPerEpoch : 0;
-  return Math.min(1, (summary.epoch + within) / summary.totalEpochs);
-}
-
-function epochWords({ summary }: SessionRow): string {
-  if (summary.globalStep === undefined) return "no batch yet";
-  const total = summary.totalEpochs ? ` of ${summary.totalEpochs}` : "";
-  return `epoch ${summary.epoch + 1}${total}`;
-}
-
-function whenWords({ summary }: SessionRow): string {
-  if (summary.endedMs !== undefined) {
-    return `${formatSpan(summary.endedMs - summary.startedMs)} · ended ${formatAgo(summary.endedMs, summary.timestampMs)}`;
-  }
-  return `for ${formatSpan(summary.timestampMs - summary.startedMs)}`;
 }
 
 /** No session at all: say how to begin. */

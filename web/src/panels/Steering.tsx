@@ -1,11 +1,11 @@
 import { type FormEvent, useState } from "react";
 import type { ControlSpec } from "../rpc/plain";
-import { BUILT_IN } from "../store/commands";
+import { BUILT_IN, valueWords } from "../store/commands";
 import { formatSetting } from "../store/format";
 import { LEARNING_RATE } from "../store/metrics";
 import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
-import { Panel } from "../ui/parts";
+import { Pair, Panel } from "../ui/parts";
 import { ActionButton, ControlWidget } from "./ControlWidget";
 
 /** What can be changed while it trains. */
@@ -17,6 +17,7 @@ export function Steering() {
   const checkpoint = named("save_checkpoint");
   const evaluate = named("evaluate");
   const others = controls.filter((spec) => !BUILT_IN.has(spec.name));
+  if (ended && summary) return <LastSettings controls={controls} />;
   return (
     <Panel title="Steer" className="steer-panel">
       <fieldset disabled={ended} className="steer" aria-label="Controls">
@@ -37,7 +38,25 @@ export function Steering() {
           <ControlWidget key={spec.name} spec={spec} />
         ))}
       </fieldset>
-      {ended && summary && <p className="nothing">The run has ended: nothing can be changed.</p>}
+    </Panel>
+  );
+}
+
+/** What was set when the run ended. */
+function LastSettings({ controls }: { controls: ControlSpec[] }) {
+  const known = controls.filter(({ currentValue }) => currentValue !== undefined);
+  return (
+    <Panel title="Steer" className="steer-panel">
+      <p className="nothing">The run has ended: nothing can be changed.</p>
+      <dl className="pairs">
+        {known.map((spec) => (
+          <Pair
+            key={spec.name}
+            name={spec.title || spec.name}
+            value={valueWords(spec, spec.currentValue ?? 0)}
+          />
+        ))}
+      </dl>
     </Panel>
   );
 }
@@ -57,10 +76,10 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
   const [draft, setDraft] = useState("");
   const reason = unknown ? NO_OPTIMIZER : (spec?.unavailableReason ?? "");
   const value = Number(draft);
-  const problem = draft === "" ? "" : problemOf(value, mode, spec);
+  const problem = draft.trim() === "" ? "" : problemOf(value, mode, spec);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (draft === "" || problem !== "") return;
+    if (draft.trim() === "" || problem !== "") return;
     const chosen = mode === "set" ? "learningRate" : "factor";
     const change = { case: chosen, value } as { case: "learningRate"; value: number };
     void run.commander.send({ case: "adjustLearningRate", value: { value: change } });
@@ -113,7 +132,7 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
           className="button"
           data-tone="accent"
           data-testid="learning-rate-apply"
-          disabled={draft === "" || problem !== "" || reason !== ""}
+          disabled={draft.trim() === "" || problem !== "" || reason !== ""}
           title={reason}
         >
           Apply

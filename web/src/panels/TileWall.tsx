@@ -17,10 +17,17 @@ export function TileWall() {
   const [enlarged, setEnlarged] = useState<Sample>();
   const [pointed, setPointed] = useState<number>();
   const names = useView().registration?.classNames ?? [];
+  const past = useStore(run.scrubber.shown)?.frame?.globalStep;
   const sample = pointed === undefined ? undefined : slots[pointed];
   return (
     <Panel title="Samples" className="wall-panel" aside={<WallTools />}>
-      <div className="wall" data-testid="tile-wall" data-frozen={frozen} data-frame={frame}>
+      <div
+        className="wall"
+        data-testid="tile-wall"
+        data-frozen={frozen}
+        data-frame={frame}
+        data-past={past}
+      >
         <WallCanvas />
         <TileButtons
           slots={slots}
@@ -174,6 +181,6 @@ function WallNotice({ empty, samples }: { empty: boolean; samples: number }) {
       ? "No wrong prediction yet."
       : summary?.globalStep === undefined
         ? "The first batch has not ended yet."
-        : "This run sends no samples; its scalars are beside or below.";
+        : "This run sends no samples.";
   return <p className="wall-notice">{words}</p>;
 }

@@ -1,6 +1,7 @@
 import { setPreferences } from "../runtime/preferences";
+import { lookOf } from "../store/states";
 import { nextOverlay } from "../store/tiles";
-import { usePreferences, useRun, useStore } from "../ui/hooks";
+import { usePreferences, useRun, useStore, useView } from "../ui/hooks";
 import { LineIcon } from "../ui/icons";
 import { Toggle } from "../ui/parts";
 
@@ -17,19 +18,24 @@ const OVERLAY_WORDS = {
 export function WallTools() {
   const run = useRun();
   const frozen = useStore(run.frozen);
+  const looking = useStore(run.scrubber.shown) !== undefined;
   const { marks } = useStore(run.wallView);
-  const { rate, sortByLoss, wrongOnly, overlay } = usePreferences();
+  const over = lookOf(useView().summary?.state).ended;
+  const { sortByLoss, wrongOnly, overlay } = usePreferences();
   return (
     <div className="tools wall-tools">
-      <Toggle
-        pressed={frozen}
-        onPress={(pressed) => run.setFrozen(pressed)}
-        title="Hold the pictures; training goes on (f)"
-        testId="freeze"
-      >
-        <LineIcon name="snow" />
-        {frozen ? "Frozen" : "Freeze"}
-      </Toggle>
+      {!over && (
+        <Toggle
+          pressed={frozen}
+          onPress={(pressed) => run.setFrozen(pressed)}
+          title="Hold the pictures; training goes on (f)"
+          testId="freeze"
+          disabled={looking}
+        >
+          <LineIcon name="snow" />
+          {frozen ? "Frozen" : "Freeze"}
+        </Toggle>
+      )}
       <Toggle
         pressed={wrongOnly}
         onPress={(pressed) => setPreferences({ wrongOnly: pressed })}
@@ -41,7 +47,7 @@ export function WallTools() {
       <Toggle
         pressed={sortByLoss}
         onPress={(pressed) => setPreferences({ sortByLoss: pressed })}
-        title="Greatest loss first (l)"
+        title="Greatest loss first (o)"
         testId="sort-by-loss"
       >
         <LineIcon name="sort" />
@@ -59,21 +65,29 @@ export function WallTools() {
           {OVERLAY_WORDS[overlay]}
         </button>
       )}
-      <label className="rate" title="Pictures per second asked for">
-        <input
-          type="range"
-          min={0}
-          max={RATES.length - 1}
-          step={1}
-          value={nearest(rate)}
-          data-testid="rate"
-          aria-label="Pictures per second"
-          aria-valuetext={`${rate} per second`}
-          onChange={(event) => setPreferences({ rate: RATES[Number(event.target.value)] ?? 60 })}
-        />
-        <output>{rate}/s</output>
-      </label>
+      {!over && <RateSlider disabled={looking} />}
     </div>
+  );
+}
+
+function RateSlider({ disabled }: { disabled: boolean }) {
+  const { rate } = usePreferences();
+  return (
+    <label className="rate" title="Pictures per second asked for">
+      <input
+        type="range"
+        min={0}
+        max={RATES.length - 1}
+        step={1}
+        value={nearest(rate)}
+        disabled={disabled}
+        data-testid="rate"
+        aria-label="Pictures per second"
+        aria-valuetext={`${rate} per second`}
+        onChange={(event) => setPreferences({ rate: RATES[Number(event.target.value)] ?? 60 })}
+      />
+      <output>{rate}/s</output>
+    </label>
   );
 }
 

@@ -1,14 +1,27 @@
-import { useRun, useStore } from "../ui/hooks";
+import { setPreferences } from "../runtime/preferences";
+import { usePreferences, useRun, useStore } from "../ui/hooks";
 import { LineIcon, type LineName } from "../ui/icons";
 
 /** Zooms every chart of the run at once. */
 export function ZoomButtons() {
   const { history } = useRun();
+  const { dragZooms } = usePreferences();
   const zoomed = useStore(history.zoom) !== undefined;
   return (
     <div className="zoom-buttons">
       <ZoomButton icon="zoomIn" label="Zoom in" onPress={() => history.adjust(0.5, 0)} />
       <ZoomButton icon="zoomOut" label="Zoom out" onPress={() => history.adjust(2, 0)} />
+      <button
+        type="button"
+        className="button icon-only"
+        aria-label="Drag to zoom"
+        aria-pressed={dragZooms}
+        title="Dragging zooms instead of looking back; with shift it always does"
+        data-testid="drag-zooms"
+        onClick={() => setPreferences({ dragZooms: !dragZooms })}
+      >
+        <LineIcon name="range" />
+      </button>
       {zoomed && (
         <button
           type="button"

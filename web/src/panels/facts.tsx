@@ -1,7 +1,11 @@
 import { ErrorCode } from "../gen/trainmon/v1/telemetry_pb";
 import { formatAgo, formatClock } from "../store/format";
+import { Earlier, useNewest } from "../ui/Earlier";
 import { useView } from "../ui/hooks";
 import { Nothing, Pair, Panel, StateChip } from "../ui/parts";
+
+/** Notes shown before someone asks for those before them. */
+const NOTES_SHOWN = 12;
 
 /** The settings of the run, as they were registered. */
 export function Hyperparameters() {
@@ -52,11 +56,13 @@ export function Ranks() {
 /** What was chosen or could not be known, in sentences. */
 export function Notes() {
   const { notes } = useView();
+  const { shown, ...rest } = useNewest(notes, NOTES_SHOWN);
   if (notes.length === 0) return null;
   return (
     <Panel title="Notes">
+      <Earlier {...rest} />
       <ul className="notes">
-        {[...new Set(notes)].map((note) => (
+        {shown.map((note) => (
           <li key={note}>{note}</li>
         ))}
       </ul>

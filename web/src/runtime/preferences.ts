@@ -15,6 +15,8 @@ export interface Preferences {
   overlay: Overlay;
   axis: AxisKind;
   logarithmic: boolean;
+  /** Whether dragging on a chart zooms; else it chooses a moment, and zooms with shift. */
+  dragZooms: boolean;
   /** How much of the past smoothing keeps, 0 to 0.99. */
   smoothing: number;
 }
@@ -27,6 +29,7 @@ const DEFAULTS: Preferences = {
   overlay: "both",
   axis: "step",
   logarithmic: false,
+  dragZooms: false,
   smoothing: 0.9,
 };
 
@@ -71,6 +74,7 @@ export function merge(kept: unknown): Preferences {
     overlay: OVERLAYS.find((one) => one === given.overlay) ?? DEFAULTS.overlay,
     axis: axis === "epoch" || axis === "time" ? axis : "step",
     logarithmic: given.logarithmic === true,
+    dragZooms: given.dragZooms === true,
     smoothing: within(given.smoothing, 0, 0.999, DEFAULTS.smoothing),
   };
 }

@@ -1,17 +1,23 @@
 import type { Link } from "../rpc/follow";
-import type { BatchData, WatchEvent } from "../rpc/plain";
+import type { BatchData, MetricSeries, WatchEvent } from "../rpc/plain";
 import { Store } from "../store/external";
 import { Metrics } from "../store/metrics";
 import { applyEvent, emptySession, type SessionView } from "../store/session";
+import { lookOf } from "../store/states";
 import { EMPTY_WALL, Player, type WallView } from "../wall/player";
 import type { ToTab } from "../worker/protocol";
 import { Commander } from "./commander";
 import type { Connection } from "./connection";
 import { History } from "./history";
 import { preferences } from "./preferences";
+import { Scrubber } from "./scrubber";
 
 /** How often the numbers beside the pictures are brought up to date, in ms. */
 const GAUGE_MS = 250;
+
+/** A key moves the moment by such a part of what is on the charts; with shift, by ten of them. */
+const NUDGE = 1 / 200;
+const FAR = 10;
 
 /** Rates and latency as the page measures them. */
 export interface Gauges {
@@ -32,9 +38,12 @@ export class Run {
   readonly metrics = new Metrics();
   readonly player: Player;
   readonly history: History;
+  readonly scrubber: Scrubber;
   readonly commander: Commander;
   private tileSize = 128;
   private ticking: ReturnType<typeof setInterval> | undefined;
+  /** The newest attempt seen: with another one, steps have other pictures. */
+  private attempt = 0;
   private readonly undo: (() => void)[] = [];
 
   constructor(
@@ -47,6 +56,23 @@ export class Run {
       classNames: () => this.view.get().registration?.classNames ?? [],
     });
     this.history = new History(sessionId, connection, this.metrics);
+    this.scrubber = new Scrubber({
+      ask: (step) => connection.call("getBatch", this.about(step)),
+      lastStep: () => this.newestStep(),
+      growing: () => !this.ended,
+      onLookBack: () => {
+        this.player.lookBack();
+        this.sayWant();
+      },
+      onFrame: (frame) => {
+        this.player.showPast(frame);
+        this.wallView.set(this.player.view());
+      },
+      onLive: () => {
+        this.player.backToLive();
+        this.sayWant();
+      },
+    });
     this.commander = new Commander(sessionId, connection, (record) =>
       this.apply([{ case: "commandRecord", value: record }]),
     );
@@ -68,6 +94,7 @@ export class Run {
     clearInterval(this.ticking);
     for (const undo of this.undo.splice(0)) undo();
     this.history.close();
+    this.scrubber.close();
     this.player.close();
     this.connection.setWant(undefined);
   }
@@ -84,6 +111,39 @@ export class Run {
     this.sayWant();
   }
 
+  /** Whether the run is over: nothing further will come of it. */
+  get ended(): boolean {
+    return lookOf(this.view.get().summary?.state).ended;
+  }
+
+  /** The newest step known; −1 while there is none. */
+  newestStep(): number {
+    return Math.max(this.metrics.lastStep(), this.view.get().summary?.globalStep ?? -1);
+  }
+
+  /** Look at a step, and bring it on the charts. */
+  lookAt(step: number): void {
+    this.scrubber.goTo(step);
+    const moment = this.scrubber.moment.get();
+    if (moment !== undefined) this.history.reveal(moment.step);
+  }
+
+  /** Look a little earlier (-1) or later (1), or much, measured by what is on the charts. */
+  nudge(direction: 1 | -1, far: boolean): void {
+    const { firstStep, lastStep } = this.history.range();
+    const steps = Math.max(1, Math.round((lastStep - firstStep) * NUDGE)) * (far ? FAR : 1);
+    const from = this.scrubber.moment.get()?.step ?? this.newestStep();
+    if (from >= 0) this.lookAt(from + direction * steps);
+  }
+
+  private about(step: number) {
+    return {
+      sessionId: this.sessionId,
+      step: BigInt(step),
+      timestampMs: BigInt(Date.now()),
+    };
+  }
+
   private adopt(): void {
     const { sortByLoss, wrongOnly, overlay } = preferences.get();
     this.player.setArrangement({ sortByLoss, wrongOnly });
@@ -93,9 +153,11 @@ export class Run {
 
   private readonly sayWant = (): void => {
     const visible = document.visibilityState === "visible";
+    // Who looks back sees no live picture: none is asked for.
+    const watching = visible && this.scrubber.moment.get() === undefined;
     this.connection.setWant({
       sessionId: this.sessionId,
-      framesPerSecond: visible ? preferences.get().rate : -1,
+      framesPerSecond: watching ? preferences.get().rate : -1,
       tileSize: this.tileSize,
       visible,
     });
@@ -124,7 +186,7 @@ export class Run {
     let view = this.view.get();
     let urgent = false;
     for (const event of events) {
-      if (event.case === "metricData") this.metrics.addLive(event.value.series);
+      if (event.case === "metricData") this.takeScalars(event.value.series);
       if (event.case === "snapshot") this.takeSnapshot(event.value.reset);
       if (event.case === "epochData") this.metrics.version += 1;
       urgent ||= event.case === "snapshot" || event.case === "commandRecord";
@@ -135,10 +197,19 @@ export class Run {
     this.commander.settle(view.commands);
   }
 
+  private takeScalars(series: MetricSeries[]): void {
+    this.metrics.addLive(series);
+    const attempt = series.reduce((newest, one) => Math.max(newest, one.attempt), this.attempt);
+    if (attempt > this.attempt) this.scrubber.renew();
+    this.attempt = attempt;
+  }
+
+  /** On a reset what is shown stays until what takes its place is there: nothing flickers. */
   private takeSnapshot(reset: boolean): void {
     if (reset) {
-      this.metrics.clear();
-      this.player.clear();
+      this.metrics.expectSuccessor();
+      this.player.renew();
+      this.scrubber.renew();
       this.history.expect();
     }
     this.history.load();

@@ -10,7 +10,11 @@ import { merge } from "./preferences";
 
 interface Asked {
   name: string;
-  request: { firstStep?: bigint; command?: { commandId: string; timeToLiveMs?: bigint } };
+  request: {
+    firstStep?: bigint;
+    maxPoints?: number;
+    command?: { commandId: string; timeToLiveMs?: bigint };
+  };
   resolve(answer: unknown): void;
   reject(failure: Failure): void;
   onRetry: ((failure: Failure) => void) | undefined;
@@ -77,12 +81,85 @@ describe("History", () => {
     metrics.adoptHistory([seriesOf("loss", { steps: [0], times: [0], ...merged })]);
     metrics.addLive([loss(Array.from({ length: 500 }, (_, i) => 1_000 + i))]);
     const history = new History("a", connection, metrics);
+    const undo = history.look("loss", 400);
     history.setZoom({ firstStep: 1_100, lastStep: 1_200 });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(asked).toHaveLength(0);
     history.setZoom({ firstStep: 0, lastStep: 1_200 });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(asked).toHaveLength(1);
+    expect(asked[0]?.request).toMatchObject({ series: ["loss"], maxPoints: 480 });
+    undo();
+  });
+
+  /** A run of ten million steps in two thousand rows. */
+  function longRun() {
+    const { connection, asked } = fakeConnection();
+    const metrics = new Metrics();
+    const steps = Array.from({ length: 2_000 }, (_, i) => i * 5_000);
+    const counts = steps.map(() => 5_000);
+    const rows = { steps, times: steps, values: steps, minimums: steps, maximums: steps, counts };
+    metrics.adoptHistory([seriesOf("loss", rows), seriesOf("other", rows)]);
+    return { history: new History("a", connection, metrics), asked, metrics };
+  }
+
+  it("refines one range at a time, and the newest next", async () => {
+    const { history, asked, metrics } = longRun();
+    history.look("loss", 800);
+    history.setZoom({ firstStep: 0, lastStep: 1_000_000 });
+    await vi.advanceTimersByTimeAsync(500);
+    for (let first = 0; first < 10; first++) {
+      history.setZoom({ firstStep: first * 100_000, lastStep: first * 100_000 + 50_000 });
+      await vi.advanceTimersByTimeAsync(500);
+    }
+    expect(asked).toHaveLength(1);
+    asked[0]?.resolve([loss([0])]);
+    await flush();
+    expect(asked).toHaveLength(2);
+    expect(asked[1]?.request.firstStep).toBe(895_000n);
+    asked[1]?.resolve([loss([895_000, 955_000])]);
+    await flush();
+    expect(asked).toHaveLength(2);
+    expect(metrics.details.size).toBe(2);
+  });
+
+  it("asks nothing for what it zoomed into before, nor for series on no chart", async () => {
+    const { history, asked } = longRun();
+    history.look("loss", 800);
+    const range = { firstStep: 10_000, lastStep: 20_000 };
+    for (const zoom of [range, undefined, range, { firstStep: 10_500, lastStep: 20_500 }]) {
+      history.setZoom(zoom);
+      await vi.advanceTimersByTimeAsync(500);
+      asked.at(-1)?.resolve([loss([9_000, 21_000])]);
+      await flush();
+    }
+    expect(asked).toHaveLength(1);
+    history.look("other", 300);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(asked).toHaveLength(2);
+    expect(asked[1]?.request).toMatchObject({ series: ["other"] });
+  });
+
+  it("asks for fewer rows where so many series are too much for one answer", async () => {
+    const { connection, asked } = fakeConnection();
+    const history = new History("a", connection, new Metrics());
+    history.load();
+    asked[0]?.reject({ fault: "overflow", message: "too large", retriable: true });
+    await flush();
+    expect(asked).toHaveLength(2);
+    expect(asked[1]?.request.maxPoints).toBe(Math.floor((asked[0]?.request.maxPoints ?? 0) / 2));
+  });
+
+  it("moves a zoomed range along to a step beyond its edge", () => {
+    const { history } = longRun();
+    history.setZoom({ firstStep: 1_000, lastStep: 2_000 });
+    history.reveal(1_500);
+    expect(history.zoom.get()).toEqual({ firstStep: 1_000, lastStep: 2_000 });
+    history.reveal(5_000);
+    expect(history.zoom.get()).toEqual({ firstStep: 4_500, lastStep: 5_500 });
+    history.reveal(3);
+    expect(history.zoom.get()).toEqual({ firstStep: 0, lastStep: 1_000 });
+    history.close();
   });
 
   it("zooms within the run, and a range of all of it is no zoom", () => {

@@ -35,7 +35,7 @@ describe("Columns", () => {
   });
 
   it("stays below its limit and keeps every extreme, the count and the mean", () => {
-    const columns = new Columns(64);
+    const columns = new Columns(() => 64);
     let total = 0;
     for (let step = 0; step < 10_000; step++) {
       const value = step === 1_234 ? 1_000 : step === 4_321 ? -1_000 : Math.sin(step);
@@ -51,8 +51,48 @@ describe("Columns", () => {
     expect(mean).toBeCloseTo(total / 10_000, 9);
   });
 
+  it("keeps the shape of the whole run: no old row stands for much more than another", () => {
+    const columns = new Columns(() => 64);
+    for (let step = 0; step < 100_000; step++) columns.add(row(step, step));
+    const counts = [...columns.counts.subarray(0, columns.length)];
+    expect(Math.max(...counts)).toBeLessThanOrEqual(100_000 / 8);
+    expect(columns.lastStep()).toBe(99_999);
+  });
+
+  it("shrinks when its limit does", () => {
+    let limit = 1_000;
+    const columns = new Columns(() => limit);
+    for (let step = 0; step < 1_000; step++) columns.add(row(step, step));
+    limit = 32;
+    columns.add(row(1_000, 0));
+    expect(columns.length).toBeLessThanOrEqual(32);
+    expect(columns.steps.length).toBeLessThanOrEqual(128);
+    const counts = [...columns.counts.subarray(0, columns.length)];
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(1_001);
+  });
+
+  it("takes no row twice of a series that is measured at every tenth step", () => {
+    const columns = new Columns();
+    const merged = { steps: [0, 80], times: [0, 800], values: [1, 1] };
+    const extremes = { minimums: [1, 1], maximums: [1, 1], counts: [8, 4] };
+    columns.adoptHistory(seriesOf("loss", { ...merged, ...extremes }));
+    for (const step of [50, 90, 110]) columns.add(row(step, 9));
+    expect(columns.length).toBe(2);
+    columns.add(row(120, 9));
+    expect(columns.length).toBe(3);
+  });
+
+  it("finds the row that stands for a step", () => {
+    const columns = new Columns();
+    columns.add({ step: 10, time: 0, value: 1, minimum: 0, maximum: 2, count: 8 });
+    columns.add(row(18, 5));
+    expect(columns.rowAt(9)).toBeUndefined();
+    expect(columns.rowAt(15)?.count).toBe(8);
+    expect(columns.rowAt(18)?.value).toBe(5);
+  });
+
   it("keeps the newest half exact when it merges", () => {
-    const columns = new Columns(64);
+    const columns = new Columns(() => 64);
     for (let step = 0; step < 65; step++) columns.add(row(step, step));
     expect(columns.isExact(40, 64)).toBe(true);
     expect(columns.isExact(0, 10)).toBe(false);

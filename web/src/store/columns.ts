@@ -13,11 +13,13 @@ export interface Row {
   count: number;
 }
 
-const FIRST_CAPACITY = 1_024;
+/** Small: a run may have thousands of series of a few rows each. */
+const FIRST_CAPACITY = 64;
 
 /**
- * A series as columns of float64, sorted by step, bounded in rows: when full, the older half is
- * merged pair by pair into exact minimum, maximum and mean, so that no spike is ever lost.
+ * A series as columns of float64, sorted by step, bounded in rows: when full, neighbours in the older
+ * half are merged into exact minimum, maximum and mean, so that no spike is ever lost. Merged rows
+ * stand for about as many values each, however old: the whole run keeps its shape.
  */
 export class Columns {
   steps = new Float64Array(FIRST_CAPACITY);
@@ -30,15 +32,19 @@ export class Columns {
   /** Changes whenever rows already there change, so that what was derived from them is stale. */
   epoch = 0;
 
-  /** @param limit most rows held; at least 4. */
-  constructor(private readonly limit = 32_768) {}
+  /** How many values a merged row stands for at most; doubled when that frees too little. */
+  private stride = 2;
+
+  /** @param limit most rows held, at least 16; asked anew, as it shrinks while series are added. */
+  constructor(private readonly limit: () => number = () => 32_768) {}
 
   /** Add a row. A step already covered is replaced or, where it was merged, left as it is. */
   add(row: Row): void {
     const last = this.length - 1;
     if (last < 0 || row.step > this.endOf(last)) this.push(row);
     else this.insert(row);
-    if (this.length > this.limit) this.compact();
+    const limit = this.limit();
+    if (this.length > limit) this.compact(limit);
   }
 
   /** Add every row of a series as it came over the wire. */
@@ -48,14 +54,23 @@ export class Columns {
 
   /** Take a thinned history for what it covers, and keep only the rows that are newer. */
   adoptHistory(series: MetricSeries): void {
-    const newer: Row[] = [];
-    const lastIndex = series.steps.length - 1;
-    const end = lastIndex < 0 ? -1 : endStep(rowOf(series, lastIndex));
-    for (let i = 0; i < this.length; i++) if ((this.steps[i] ?? 0) > end) newer.push(this.row(i));
+    const before = Array.from({ length: this.length }, (_, i) => this.row(i));
     this.length = 0;
     this.epoch += 1;
     this.addSeries(series);
-    for (const row of newer) this.add(row);
+    const end = this.lastStep();
+    for (const row of before) if (row.step > end) this.add(row);
+  }
+
+  /** The last step that the rows stand for; −1 where there are none. */
+  lastStep(): number {
+    return this.length === 0 ? -1 : this.endOf(this.length - 1);
+  }
+
+  /** The row that stands for a step, else the one before it; undefined before the first. */
+  rowAt(step: number): Row | undefined {
+    const after = this.lowerBound(step + 1);
+    return after === 0 ? undefined : this.row(after - 1);
   }
 
   /** The row at an index, which must be below `length`. */
@@ -84,15 +99,31 @@ export class Columns {
 
   /** Whether every row from one step to another stands for a single value. */
   isExact(firstStep: number, lastStep: number): boolean {
-    for (let i = this.lowerBound(firstStep); i < this.length; i++) {
+    const from = this.lowerBound(firstStep);
+    if (from > 0 && this.counts[from - 1] !== 1 && this.reaches(from - 1, firstStep)) return false;
+    for (let i = from; i < this.length; i++) {
       if ((this.steps[i] ?? 0) > lastStep) break;
       if (this.counts[i] !== 1) return false;
     }
     return true;
   }
 
+  /** Whether a merged row may stand for a step after its first. */
+  private reaches(index: number, step: number): boolean {
+    return index + 1 < this.length || this.endOf(index) >= step;
+  }
+
+  /**
+   * The last step a row stands for. Of several values only the first one's step is known: of a
+   * series measured at every tenth step, say, the rows before tell the distance.
+   */
   private endOf(index: number): number {
-    return (this.steps[index] ?? 0) + Math.max(1, this.counts[index] ?? 1) - 1;
+    const step = this.steps[index] ?? 0;
+    const further = Math.max(1, this.counts[index] ?? 1) - 1;
+    if (further === 0 || index === 0) return step + further;
+    const distance = (step - (this.steps[index - 1] ?? 0)) / (this.counts[index - 1] ?? 1);
+    // An uneven series may be measured at any step: a row too many is better than one too few.
+    return step + further * (Number.isInteger(distance) ? distance : 1);
   }
 
   private push(row: Row): void {
@@ -108,7 +139,8 @@ export class Columns {
       if (row.count >= (this.counts[at] ?? 1)) this.overwrite(at, row);
       return;
     }
-    if (at > 0 && row.step <= this.endOf(at - 1)) return;
+    // Between two rows, what lies in the reach of a merged one is in it already.
+    if (at > 0 && (this.counts[at - 1] ?? 1) > 1) return;
     if (this.length === this.steps.length) this.grow();
     for (const column of this.columns()) column.copyWithin(at + 1, at, this.length);
     this.length += 1;
@@ -134,30 +166,50 @@ export class Columns {
   }
 
   private grow(): void {
-    const enlarge = (column: Float64Array) => {
-      const larger = new Float64Array(column.length * 2);
-      larger.set(column);
-      return larger;
-    };
-    this.steps = enlarge(this.steps);
-    this.times = enlarge(this.times);
-    this.values = enlarge(this.values);
-    this.minimums = enlarge(this.minimums);
-    this.maximums = enlarge(this.maximums);
-    this.counts = enlarge(this.counts);
+    this.resize(this.steps.length * 2);
   }
 
-  /** Merge the older half pair by pair: recent steps stay exact. */
-  private compact(): void {
-    const half = (this.length >> 2) << 1;
-    let to = 0;
-    for (let from = 0; from < half; from += 2) {
-      this.write(to, mergeRows(this.row(from), this.row(from + 1)));
-      to += 1;
+  private resize(capacity: number): void {
+    const moved = (column: Float64Array) => {
+      const other = new Float64Array(capacity);
+      other.set(column.subarray(0, this.length));
+      return other;
+    };
+    this.steps = moved(this.steps);
+    this.times = moved(this.times);
+    this.values = moved(this.values);
+    this.minimums = moved(this.minimums);
+    this.maximums = moved(this.maximums);
+    this.counts = moved(this.counts);
+  }
+
+  /** Merge neighbours in the older half until there is room again: recent steps stay exact. */
+  private compact(limit: number): void {
+    const enough = limit - Math.ceil(limit / 8);
+    while (this.length > enough) {
+      const before = this.length;
+      this.mergeNeighbours(this.length >> 1);
+      if (before - this.length < limit / 16) this.stride *= 2;
     }
-    for (const column of this.columns()) column.copyWithin(to, half, this.length);
-    this.length -= half - to;
     this.epoch += 1;
+    if (this.steps.length > 4 * limit) this.resize(Math.max(FIRST_CAPACITY, 2 * limit));
+  }
+
+  /** Merge rows before an index with their neighbours, as far as the stride allows. */
+  private mergeNeighbours(end: number): void {
+    let to = 0;
+    let current = this.row(0);
+    for (let from = 1; from < end; from++) {
+      const next = this.row(from);
+      if (current.count + next.count <= this.stride) current = mergeRows(current, next);
+      else {
+        this.write(to++, current);
+        current = next;
+      }
+    }
+    this.write(to++, current);
+    for (const column of this.columns()) column.copyWithin(to, end, this.length);
+    this.length -= end - to;
   }
 }
 
@@ -188,10 +240,6 @@ export function rowOf(series: MetricSeries, index: number): Row {
     maximum: series.maximums[index] ?? value,
     count: series.counts[index] ?? 1,
   };
-}
-
-function endStep(row: Row): number {
-  return row.step + Math.max(1, row.count) - 1;
 }
 
 /** The lesser of two, a NaN giving way to a number. */

@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { CommandState, ControlType } from "../gen/trainmon/v1/control_pb";
 import type { ControlSpec } from "../rpc/plain";
-import { actionWords, changeWords, kindOf, markersOf, newCommandId, outstanding } from "./commands";
+import {
+  actionWords,
+  changeWords,
+  effectWords,
+  kindOf,
+  markersOf,
+  newCommandId,
+  outstanding,
+} from "./commands";
 import { recordOf } from "./testing";
 
 const spec = (init: Partial<ControlSpec>): ControlSpec => ({
@@ -27,7 +35,33 @@ const applied = recordOf({
 
 describe("commands in words", () => {
   it("says old, new and effective value", () => {
-    expect(changeWords(applied)).toBe("0.02 → 0.01 · effective 0.0093");
+    expect(changeWords(applied, [])).toBe("0.02 → 0.01 · effective 0.0093");
+  });
+
+  it("says no change of what only happens, and no value that is not known", () => {
+    const set = { case: "setControl", value: { name: "knob", value: 1 } } as const;
+    const told = (action: typeof set, result: object) =>
+      recordOf({ command: { action }, state: CommandState.APPLIED, result });
+    const zeros = { previousValue: 0, appliedValue: 0 };
+    expect(changeWords(told(set, zeros), [spec({ type: ControlType.TRIGGER })])).toBeUndefined();
+    const save = { case: "saveCheckpoint", value: {} } as const;
+    const saved = recordOf({ command: { action: save }, result: zeros });
+    expect(changeWords(saved, [])).toBeUndefined();
+    const unread = { previousValue: Number.NaN, appliedValue: 1, effectiveValue: Number.NaN };
+    expect(changeWords(told(set, unread), [spec({})])).toBe("? → 1");
+    const flip = { previousValue: 0, appliedValue: 1, effectiveValue: 1 };
+    const words = changeWords(told(set, flip), [spec({ type: ControlType.BOOLEAN })]);
+    expect(words).toBe("off → on · effective on");
+  });
+
+  it("tells that a pause at a step holds that one, after the newest one shown", () => {
+    const pause = recordOf({
+      command: { action: { case: "pause", value: {} } },
+      state: CommandState.APPLIED,
+      result: { appliedAtStep: 700n },
+    });
+    expect(effectWords(pause)).toBe("After step 699; step 700 waits.");
+    expect(effectWords(applied)).toBeUndefined();
   });
 
   it("names a choice and a switch as a person would", () => {

@@ -1,6 +1,6 @@
 import { CommandState } from "../gen/trainmon/v1/control_pb";
 import type { CommandRecord, ControlCommand, ControlSpec } from "../rpc/plain";
-import { formatSetting } from "./format";
+import { formatCount, formatSetting } from "./format";
 import type { Tone } from "./states";
 
 /** What may be asked, as the page builds it. */
@@ -152,13 +152,36 @@ export function markersOf(records: CommandRecord[], controls: ControlSpec[]): Ma
 }
 
 /** Old, new and effective value of an applied command; undefined where it has none. */
-export function changeWords(record: CommandRecord): string | undefined {
-  const result = record.result;
-  if (result?.appliedValue === undefined) return undefined;
-  const before = result.previousValue === undefined ? "?" : formatSetting(result.previousValue);
-  const change = `${before} → ${formatSetting(result.appliedValue)}`;
-  if (result.effectiveValue === undefined) return change;
-  return `${change} · effective ${formatSetting(result.effectiveValue)}`;
+export function changeWords(record: CommandRecord, controls: ControlSpec[]): string | undefined {
+  const { result, command } = record;
+  const action = command?.action;
+  if (action?.case !== "setControl" && action?.case !== "adjustLearningRate") return undefined;
+  const name = action.case === "setControl" ? action.value.name : undefined;
+  const spec = controls.find((one) => one.name === name);
+  // What only happens once has no value, whatever stands in the field.
+  if (spec !== undefined && kindOf(spec) === "trigger") return undefined;
+  const words = (value: number) => (spec ? valueWords(spec, value) : formatSetting(value));
+  const [before, after, effective] = [
+    result?.previousValue,
+    result?.appliedValue,
+    result?.effectiveValue,
+  ].map((value) => (value === undefined || Number.isNaN(value) ? undefined : words(value)));
+  if (after === undefined) return undefined;
+  const change = `${before ?? "?"} → ${after}`;
+  return effective === undefined ? change : `${change} · effective ${effective}`;
+}
+
+/**
+ * What a step of a command means: it took effect between two batches, after the one the page shows
+ * as the newest. Undefined where that is plain.
+ */
+export function effectWords(record: CommandRecord): string | undefined {
+  const step = record.result?.appliedAtStep;
+  const kind = record.command?.action.case;
+  if (record.state !== CommandState.APPLIED || step === undefined || step === 0) return undefined;
+  if (kind === "pause")
+    return `After step ${formatCount(step - 1)}; step ${formatCount(step)} waits.`;
+  return kind === "stop" ? `Step ${formatCount(step - 1)} was the last.` : undefined;
 }
 
 /** A new command id: unique, and the same at every retry. */

@@ -47,6 +47,7 @@ export function formatShare(value: number | undefined, digits = 1): string {
 export function formatSpan(ms: number | undefined): string {
   if (ms === undefined) return DASH;
   if (!Number.isFinite(ms)) return formatValue(ms);
+  if (ms > 0 && ms < 950) return `0.${Math.max(1, Math.round(ms / 100))} s`;
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
@@ -80,6 +81,33 @@ export function formatBytes(bytes: number | undefined): string {
 export function formatClock(ms: number): string {
   const time = new Date(ms);
   return `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+}
+
+const DAY_MS = 86_400_000;
+
+/** The day of a moment: Today, Yesterday, Tue 3 Mar; with the year where it is another one. */
+export function dayWords(ms: number, nowMs: number): string {
+  const day = startOfDay(ms);
+  const today = startOfDay(nowMs);
+  // Days are 23 to 25 hours long where clocks are put forward and back.
+  const age = Math.round((today - day) / DAY_MS);
+  if (age === 0) return "Today";
+  if (age === 1) return "Yesterday";
+  const time = new Date(ms);
+  const year = time.getFullYear() === new Date(nowMs).getFullYear() ? "" : ` ${time.getFullYear()}`;
+  return `${WEEKDAYS[time.getDay()]} ${time.getDate()} ${MONTHS[time.getMonth()]}${year}`;
+}
+
+const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+function startOfDay(ms: number): number {
+  return new Date(ms).setHours(0, 0, 0, 0);
+}
+
+/** The minute of a moment: 14:05. */
+export function formatMinute(ms: number): string {
+  return formatClock(ms).slice(0, 5);
 }
 
 /** How long ago a moment was, in words short enough for a table. */

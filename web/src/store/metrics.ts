@@ -1,25 +1,19 @@
 import type { MetricSeries } from "../rpc/plain";
-import { Columns } from "./columns";
-import { Smoother } from "./smoothing";
+import type { Row } from "./columns";
+import type { Window } from "./decimate";
+import { Details, newTrack, type Track } from "./details";
 
 /** The series every dashboard knows by name. */
 export const LOSS = "loss";
 export const LEARNING_RATE = "learning_rate";
 
-/** One attempt of a series: what was measured since a checkpoint was last loaded. */
-export interface Track {
-  name: string;
-  attempt: number;
-  columns: Columns;
-  smoother: Smoother;
-}
+/** Rows held of all series together: at 56 bytes each, 60 MB. */
+const MOST_ROWS = 1_100_000;
+/** Rows a series may hold, however many series there are, and however few. */
+const LEAST_ROWS = 256;
+const GREATEST_ROWS = 32_768;
 
-/** Rows finer than the overview, fetched for the window on screen. */
-export interface Detail {
-  firstStep: number;
-  lastStep: number;
-  tracks: Track[];
-}
+type Tracks = Map<string, Track>;
 
 /** Where a loss was not finite. */
 export interface NotFinite {
@@ -42,14 +36,18 @@ export class Metrics {
   notFinite: NotFinite | undefined;
   /** Whether a finite loss came after the newest that was not. */
   private recovered = false;
-  detail: Detail | undefined;
-  private tracks = new Map<string, Track>();
+  /** Rows finer than the overview's, of the windows that were zoomed into. */
+  readonly details = new Details();
+  private tracks: Tracks = new Map();
+  /** What came since the store changed, until its history takes the place of what is shown. */
+  private successor: Tracks | undefined;
 
   /** Rows as they happen. */
   addLive(series: MetricSeries[]): void {
     for (const one of series) {
-      this.track(one.name, one.attempt).columns.addSeries(one);
-      this.detailTrack(one)?.columns.addSeries(one);
+      this.track(one, this.tracks).columns.addSeries(one);
+      if (this.successor !== undefined) this.track(one, this.successor).columns.addSeries(one);
+      this.details.addLive(one);
       this.checkFinite(one);
     }
     this.version += 1;
@@ -57,36 +55,38 @@ export class Metrics {
 
   /** The thinned history of the run so far. */
   adoptHistory(series: MetricSeries[]): void {
+    if (this.successor !== undefined) this.succeed(this.successor);
     for (const one of series) {
-      this.track(one.name, one.attempt).columns.adoptHistory(one);
+      this.track(one, this.tracks).columns.adoptHistory(one);
       this.checkFinite(one);
     }
     this.version += 1;
   }
 
-  /** Finer rows of one window; undefined to drop what was there. */
-  adoptDetail(
-    window: { firstStep: number; lastStep: number } | undefined,
-    series: MetricSeries[],
-  ): void {
-    this.detail = window && {
-      ...window,
-      tracks: series.map((one) => {
-        const track = newTrack(one.name, one.attempt);
-        track.columns.addSeries(one);
-        return track;
-      }),
-    };
+  /** Finer rows of one window, of the series that were asked for. */
+  adoptDetail(window: Window, names: string[], series: MetricSeries[]): void {
+    for (const name of names) {
+      const found = series.filter((one) => one.name === name);
+      this.details.put(name, window, found, this.attempts(name));
+    }
     this.version += 1;
   }
 
-  /** Forget everything: the store behind the stream is another one. */
-  clear(): void {
-    this.tracks.clear();
-    this.detail = undefined;
+  /**
+   * The store behind the stream is another one: what is shown stays until the next history comes,
+   * which then takes its place, with the rows that come from now on.
+   */
+  expectSuccessor(): void {
+    this.successor = new Map();
+  }
+
+  private succeed(successor: Tracks): void {
+    this.tracks = successor;
+    this.successor = undefined;
+    this.details.clear();
     this.notFinite = undefined;
     this.recovered = false;
-    this.version += 1;
+    for (const track of successor.values()) this.checkTrack(track);
   }
 
   /** Names known, the loss and the learning rate first. */
@@ -103,15 +103,31 @@ export class Metrics {
   }
 
   /** The attempts to draw for a window: the fetched detail where it covers it, else the overview. */
-  attemptsWithin(name: string, window: { firstStep: number; lastStep: number }): Track[] {
-    const { detail } = this;
-    const covered =
-      detail !== undefined &&
-      detail.firstStep <= window.firstStep &&
-      detail.lastStep >= window.lastStep;
-    if (!covered) return this.attempts(name);
-    const fine = detail.tracks.filter((track) => track.name === name);
-    return fine.length > 0 ? fine.sort((a, b) => a.attempt - b.attempt) : this.attempts(name);
+  attemptsWithin(name: string, window: Window): Track[] {
+    const overview = this.attempts(name);
+    if (overview.every(({ columns }) => columns.isExact(window.firstStep, window.lastStep))) {
+      return overview;
+    }
+    const fine = this.details.find(name, window)?.tracks.filter(({ columns }) => columns.length);
+    if (fine === undefined || fine.length === 0) return overview;
+    return fine.sort((a, b) => a.attempt - b.attempt);
+  }
+
+  /** Whether finer rows of a window are worth asking for. */
+  isCoarse(name: string, window: Window): boolean {
+    const exact = ({ columns }: Track) => columns.isExact(window.firstStep, window.lastStep);
+    return !this.attempts(name).every(exact) && !this.details.suffices(name, window);
+  }
+
+  /** What is known of a series at a step, the newest attempt first; undefined: nothing. */
+  rowAt(name: string, step: number): Row | undefined {
+    const window = { firstStep: step, lastStep: step };
+    const tracks = this.attemptsWithin(name, window).toReversed();
+    for (const { columns } of tracks) {
+      const row = columns.rowAt(step);
+      if (row !== undefined) return row;
+    }
+    return undefined;
   }
 
   /** The newest attempt of a series. */
@@ -135,33 +151,35 @@ export class Metrics {
     return last;
   }
 
-  private track(name: string, attempt: number): Track {
+  private track({ name, attempt }: MetricSeries, tracks: Tracks): Track {
     const key = `${attempt}:${name}`;
-    const found = this.tracks.get(key);
+    const found = tracks.get(key);
     if (found !== undefined) return found;
-    const track = newTrack(name, attempt);
-    this.tracks.set(key, track);
+    const track = newTrack(name, attempt, this.rowLimit);
+    tracks.set(key, track);
     return track;
   }
 
-  /** The detail's track of a series, while the window reaches the newest step. */
-  private detailTrack(series: MetricSeries): Track | undefined {
-    const first = series.steps[0];
-    if (this.detail === undefined || first === undefined || first > this.detail.lastStep) return;
-    return this.detail.tracks.find(
-      (track) => track.name === series.name && track.attempt === series.attempt,
-    );
+  /** The more series there are, the fewer rows each of them may hold. */
+  private readonly rowLimit = (): number => {
+    const share = Math.floor(MOST_ROWS / Math.max(1, this.tracks.size));
+    return Math.min(GREATEST_ROWS, Math.max(LEAST_ROWS, share));
+  };
+
+  private checkTrack({ name, columns }: Track): void {
+    if (name !== LOSS) return;
+    for (let i = 0; i < columns.length; i++) this.check(columns.steps[i], columns.values[i]);
   }
 
   private checkFinite(series: MetricSeries): void {
     if (series.name !== LOSS) return;
-    for (let i = 0; i < series.values.length; i++) {
-      const value = series.values[i] ?? 0;
-      const step = series.steps[i] ?? 0;
-      const known = this.notFinite;
-      if (!Number.isFinite(value)) this.noteNotFinite(step, value);
-      else if (known !== undefined && step > known.lastStep) this.recovered = true;
-    }
+    for (let i = 0; i < series.values.length; i++) this.check(series.steps[i], series.values[i]);
+  }
+
+  private check(step = 0, value = 0): void {
+    const known = this.notFinite;
+    if (!Number.isFinite(value)) this.noteNotFinite(step, value);
+    else if (known !== undefined && step > known.lastStep) this.recovered = true;
   }
 
   private noteNotFinite(step: number, value: number): void {
@@ -176,8 +194,4 @@ export class Metrics {
       this.notFinite = { ...known, firstStep: step };
     }
   }
-}
-
-function newTrack(name: string, attempt: number): Track {
-  return { name, attempt, columns: new Columns(), smoother: new Smoother() };
 }

@@ -3,7 +3,7 @@ import { SessionState } from "../gen/trainmon/v1/dashboard_pb";
 import { Metrics } from "./metrics";
 import { currentRate, newestLoss, progressOf } from "./progress";
 import { emptySession, type SessionView } from "./session";
-import { performanceOf, seriesOf, summaryOf } from "./testing";
+import { epochOf, performanceOf, seriesOf, summaryOf } from "./testing";
 
 const view = (state = SessionState.RUNNING): SessionView => ({
   ...emptySession,
@@ -33,6 +33,30 @@ describe("progressOf", () => {
 
   it("moves on with the scalars, over the end of an epoch", () => {
     expect(progressOf(view(), metricsAt(21))).toMatchObject({ step: 21, epoch: 3, batch: 2 });
+  });
+
+  const lossesUpTo = (last: number) => {
+    const metrics = new Metrics();
+    const steps = Array.from({ length: last + 1 }, (_, step) => step);
+    metrics.addLive([seriesOf("loss", { steps, times: steps, values: steps })]);
+    return metrics;
+  };
+
+  it("counts batches by the steps where reports are of long ago, as in a short unwatched run", () => {
+    const summary = summaryOf({ globalStep: 29n, epoch: 0, batchIndex: 0n });
+    const stale = { ...emptySession, summary };
+    expect(progressOf(stale, lossesUpTo(29))).toMatchObject({ epoch: 1, batch: 30 });
+    const epochs = [9, 19].map((globalStep, epoch) =>
+      epochOf({ epoch, globalStep: BigInt(globalStep) }),
+    );
+    expect(progressOf({ ...stale, epochs }, lossesUpTo(29))).toMatchObject({ epoch: 3, batch: 10 });
+    expect(progressOf({ ...stale, epochs }, lossesUpTo(19))).toMatchObject({ epoch: 2, batch: 10 });
+  });
+
+  it("believes a report of an epoch before which no end of one was told", () => {
+    const summary = summaryOf({ globalStep: 50n, epoch: 2, batchIndex: 4n });
+    const told = { ...emptySession, summary };
+    expect(progressOf(told, lossesUpTo(51))).toMatchObject({ epoch: 3, batch: 6 });
   });
 
   it("knows nothing of a session that has not begun", () => {

@@ -1,5 +1,5 @@
 import { SessionState } from "../gen/trainmon/v1/dashboard_pb";
-import type { PerformanceData, SessionSummary } from "../rpc/plain";
+import type { EpochData, PerformanceData, SessionSummary } from "../rpc/plain";
 import { LOSS, type Metrics } from "./metrics";
 import type { SessionView } from "./session";
 import { lookOf } from "./states";
@@ -24,7 +24,7 @@ export function progressOf(view: SessionView, metrics: Metrics): Progress {
   const step = newestStep(metrics) ?? reportedStep(summary, performance);
   const batchesPerEpoch = summary?.batchesPerEpoch ?? registration?.batchesPerEpoch;
   const totalEpochs = summary?.totalEpochs ?? registration?.totalEpochs;
-  const place = placeOf(summary, performance, step, batchesPerEpoch);
+  const place = placeOf(view, metrics, step, batchesPerEpoch);
   const over = lookOf(summary?.state).ended;
   const epochShare = share(place && place.batch + 1, batchesPerEpoch);
   return {
@@ -60,23 +60,56 @@ function reportedStep(
   return Math.max(summary.globalStep, performance?.globalStep ?? 0);
 }
 
-/** Epoch and batch from 0, moved on from the last report to the newest step. */
+interface Place {
+  epoch: number;
+  batch: number;
+}
+
+/** Epoch and batch from 0 at the newest step. */
 function placeOf(
-  summary: SessionSummary | undefined,
-  performance: PerformanceData | undefined,
+  view: SessionView,
+  metrics: Metrics,
   step: number | undefined,
   batchesPerEpoch: number | undefined,
-): { epoch: number; batch: number } | undefined {
-  const reported =
-    performance !== undefined && performance.globalStep >= (summary?.globalStep ?? 0)
-      ? performance
-      : summary;
-  if (reported?.globalStep === undefined || step === undefined) return undefined;
+): Place | undefined {
+  if (step === undefined) return undefined;
+  const counted = placeByEpochs(view.epochs, metrics, step);
+  const reported = placeByReport(view, step);
+  // A report of a later epoch knows of one whose end was not told.
+  const isBehind =
+    counted !== undefined && reported !== undefined && reported.epoch > counted.epoch;
+  const place = isBehind ? reported : (counted ?? reported);
+  if (place === undefined || !batchesPerEpoch) return place;
+  const epochs = Math.floor(place.batch / batchesPerEpoch);
+  return { epoch: place.epoch + epochs, batch: place.batch - epochs * batchesPerEpoch };
+}
+
+/**
+ * Counted from the end of the epoch before, or from the beginning of the run. Every loss tells its
+ * step; reports come only every few batches, and in a short run that nobody watched not at all.
+ */
+function placeByEpochs(epochs: EpochData[], metrics: Metrics, step: number): Place | undefined {
+  const newest = metrics.newest(LOSS);
+  if (newest === undefined || newest.columns.length === 0) return undefined;
+  let before: EpochData | undefined;
+  for (const epoch of epochs) {
+    if (epoch.attempt !== newest.attempt || epoch.globalStep >= step) continue;
+    if (before === undefined || epoch.globalStep > before.globalStep) before = epoch;
+  }
+  if (before !== undefined) {
+    return { epoch: before.epoch + 1, batch: step - before.globalStep - 1 };
+  }
+  const fromTheStart = newest.attempt === 0 && newest.columns.steps[0] === 0;
+  return fromTheStart ? { epoch: 0, batch: step } : undefined;
+}
+
+/** As was reported, moved on from then to the newest step. */
+function placeByReport({ summary, performance }: SessionView, step: number): Place | undefined {
+  const isNewer = performance !== undefined && performance.globalStep >= (summary?.globalStep ?? 0);
+  const reported = isNewer ? performance : summary;
+  if (reported?.globalStep === undefined) return undefined;
   const ahead = Math.max(0, step - reported.globalStep);
-  const batch = reported.batchIndex + ahead;
-  if (!batchesPerEpoch) return { epoch: reported.epoch, batch };
-  const epochs = Math.floor(batch / batchesPerEpoch);
-  return { epoch: reported.epoch + epochs, batch: batch - epochs * batchesPerEpoch };
+  return { epoch: reported.epoch, batch: reported.batchIndex + ahead };
 }
 
 function share(done: number | undefined, total: number | undefined): number | undefined {

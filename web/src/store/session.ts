@@ -16,6 +16,9 @@ import type {
 } from "../rpc/plain";
 
 const ERRORS_KEPT = 20;
+/** A training that says something new at each step fills no memory here. */
+const NOTES_KEPT = 500;
+const COMMANDS_KEPT = 5_000;
 
 /** What a page knows of one session, but for its scalars and pictures. */
 export interface SessionView {
@@ -73,7 +76,7 @@ function applySnapshot(view: SessionView, snapshot: SessionSnapshot): SessionVie
     performance: snapshot.performanceData,
     epochs: [...snapshot.epochs].sort(byAttemptAndEpoch),
     commands: snapshot.commands,
-    notes: snapshot.notes,
+    notes: distinct(snapshot.notes),
     errors: snapshot.errors,
     missingRecords: snapshot.missingRecords,
     resets: view.resets + (snapshot.reset ? 1 : 0),
@@ -93,9 +96,8 @@ function byAttemptAndEpoch(a: EpochData, b: EpochData): number {
 /** What the training says is shown at once; the monitor's own view of it follows each second. */
 function applyStatus(view: SessionView, update: StatusUpdate): SessionView {
   const registration = withDetails(view.registration, update.details);
-  const notes = update.details?.notes.length
-    ? [...view.notes, ...update.details.notes]
-    : view.notes;
+  const told = update.details?.notes ?? [];
+  const notes = told.length > 0 ? distinct([...view.notes, ...told]) : view.notes;
   const died = update.trainer === TrainerLiveness.DIED;
   const state = died ? SessionState.DIED : (update.status as number as SessionState);
   const summary = view.summary && {
@@ -104,6 +106,11 @@ function applyStatus(view: SessionView, update: StatusUpdate): SessionView {
     statusMessage: update.message || view.summary.statusMessage,
   };
   return { ...view, registration, notes, summary };
+}
+
+/** Each note once, where it was said first; the newest of very many. */
+function distinct(notes: string[]): string[] {
+  return [...new Set(notes)].slice(-NOTES_KEPT);
 }
 
 function withDetails(
@@ -133,7 +140,8 @@ function applyCommand(view: SessionView, record: CommandRecord): SessionView {
   const at = view.commands.findIndex((one) => one.command?.commandId === id);
   const known = view.commands[at];
   if (known !== undefined && isOlder(record, known)) return view;
-  const commands = at < 0 ? [...view.commands, record] : view.commands.with(at, record);
+  const commands =
+    at < 0 ? [...view.commands, record].slice(-COMMANDS_KEPT) : view.commands.with(at, record);
   return { ...view, commands, registration: withAppliedValue(view.registration, record) };
 }
 

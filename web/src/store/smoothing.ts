@@ -6,7 +6,7 @@ import type { Columns } from "./columns";
  * passed over. Kept up to date row by row; recomputed only when older rows change.
  */
 export class Smoother {
-  private out = new Float64Array(1_024);
+  private out = new Float64Array(64);
   private done = 0;
   private average = 0;
   private mass = 0;

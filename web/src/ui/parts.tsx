@@ -67,12 +67,14 @@ export function Toggle(props: {
   onPress: (pressed: boolean) => void;
   title: string;
   testId?: string;
+  disabled?: boolean;
   children: ReactNode;
 }) {
   return (
     <button
       type="button"
       className="button small"
+      disabled={props.disabled}
       aria-pressed={props.pressed}
       title={props.title}
       data-testid={props.testId}

@@ -21,8 +21,22 @@ export function useSessionId(): string | undefined {
   );
 }
 
-export function hrefOf(sessionId: string): string {
-  return sessionId === "" ? "/" : `/?session=${encodeURIComponent(sessionId)}`;
+/** The address of a session, or of a moment of it; of the list without one. */
+export function hrefOf(sessionId: string, step?: number): string {
+  if (sessionId === "") return "/";
+  const moment = step === undefined ? "" : `&step=${step}`;
+  return `/?session=${encodeURIComponent(sessionId)}${moment}`;
+}
+
+/** The step in the address; undefined where there is none that can be meant. */
+export function stepInAddress(): number | undefined {
+  const text = new URLSearchParams(location.search).get("step") ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Put a moment into the address, so that it can be shared; no entry is added to the history. */
+export function showStepInAddress(sessionId: string, step: number | undefined): void {
+  history.replaceState(null, "", hrefOf(sessionId, step));
 }
 
 /** Follow a link without loading the page anew; clicks with a modifier are the browser's. */
@@ -30,7 +44,12 @@ export function followLink(event: MouseEvent<HTMLAnchorElement>): void {
   if (event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  history.pushState(null, "", event.currentTarget.href);
+  goTo(event.currentTarget.href);
+}
+
+/** Show another part of the page. */
+export function goTo(href: string): void {
+  history.pushState(null, "", href);
   window.scrollTo(0, 0);
   for (const listener of listeners) listener();
 }

@@ -1,25 +1,10 @@
 import type { BatchData } from "../rpc/plain";
-import {
-  type Arrangement,
-  hasOverlay,
-  type Overlay,
-  type Sample,
-  type Slot,
-  samplesOf,
-  Wall,
-} from "../store/tiles";
-import { type Art, decodeArt, judged, releaseArt } from "./art";
+import type { Arrangement, Overlay, Slot } from "../store/tiles";
 import { type Palette, readPalette } from "./colours";
 import { GRID, type Plan, planFor } from "./layout";
 import { paintWall } from "./painter";
+import { type Decoded, decodeBatch, type Marks, NO_MARKS, releaseDecoded, Stage } from "./stage";
 import { Meter } from "./stats";
-import { isScored } from "./text";
-
-interface Decoded {
-  batch: BatchData;
-  live: boolean;
-  art: Map<string, Art>;
-}
 
 export interface PlayerOptions {
   /** Tell the worker that the next picture may come. */
@@ -42,12 +27,9 @@ export interface WallView {
   marks: Marks;
 }
 
-/** Marks on the tiles that are not plain pictures. */
-export interface Marks {
-  /** Masks or boxes. */
-  overlays: boolean;
-  /** Tokens with a loss. */
-  tokens: boolean;
+interface LivePicture extends Decoded {
+  /** Whether it is news; else the newest of before. */
+  live: boolean;
 }
 
 /** A wall on which nothing stands yet. */
@@ -56,7 +38,7 @@ export const EMPTY_WALL: WallView = {
   frame: 0,
   samples: 0,
   plan: GRID,
-  marks: { overlays: false, tokens: false },
+  marks: NO_MARKS,
 };
 
 /**
@@ -66,9 +48,14 @@ export const EMPTY_WALL: WallView = {
  */
 export class Player {
   readonly meter = new Meter();
-  private readonly wall = new Wall();
-  private readonly art = new Map<string, Art>();
-  private readonly queue: Decoded[] = [];
+  private readonly live = new Stage();
+  /** Whether the past is looked at: live pictures are not painted meanwhile. */
+  private looking = false;
+  /** A moment of the past, once it was decoded. */
+  private past: Stage | undefined;
+  private wantedPast: BatchData | undefined;
+  private shownPast: BatchData | undefined;
+  private readonly queue: LivePicture[] = [];
   private canvas: HTMLCanvasElement | undefined;
   private context: CanvasRenderingContext2D | undefined;
   private palette: Palette | undefined;
@@ -80,8 +67,10 @@ export class Player {
   private overlay: Overlay = "both";
   private shown: WallView = EMPTY_WALL;
   private readonly painted = new MessageChannel();
-  private lastPainted: Decoded | undefined;
+  private lastPainted: LivePicture | undefined;
   private generation = 0;
+  /** The next live picture takes the place of all that came before it. */
+  private outdated = false;
 
   constructor(private readonly options: PlayerOptions) {
     // A task posted from an animation frame runs after that frame was handed to the screen.
@@ -123,38 +112,66 @@ export class Player {
     return this.shown;
   }
 
-  /** The decoded pictures of a sample on the wall. */
-  artOf(key: string): Art | undefined {
-    return this.art.get(key);
+  /** Hold what is live; until a moment of the past is there, the wall stays as it is. */
+  lookBack(): void {
+    this.looking = true;
+  }
+
+  /** Show a moment of the past. While one is decoded, only the newest asked for waits. */
+  showPast(batch: BatchData): void {
+    this.looking = true;
+    if (this.wantedPast === batch) return;
+    const idle = this.wantedPast === undefined || this.wantedPast === this.shownPast;
+    this.wantedPast = batch;
+    if (idle) void this.decodePast();
+  }
+
+  /** Paint what is live again. */
+  backToLive(): void {
+    this.looking = false;
+    this.wantedPast = undefined;
+    this.shownPast = undefined;
+    this.past?.clear();
+    this.past = undefined;
+    this.repaint();
+  }
+
+  private async decodePast(): Promise<void> {
+    while (this.wantedPast !== undefined && this.wantedPast !== this.shownPast) {
+      const batch = this.wantedPast;
+      const decoded = await decodeBatch(batch);
+      if (this.wantedPast === undefined) {
+        releaseDecoded(decoded);
+        return;
+      }
+      this.shownPast = batch;
+      // One moment at a time: of the wrong ones, too, only those of this picture are shown.
+      this.past?.clear();
+      this.past ??= new Stage();
+      this.past.take(decoded);
+      this.repaint();
+    }
   }
 
   /** Take a picture; acknowledged once there is room for another. */
   async take(batch: BatchData, live: boolean): Promise<void> {
     const { generation } = this;
-    const art = new Map<string, Art>();
-    const decode = async (sample: Sample) => art.set(sample.key, await decodeArt(sample));
-    await Promise.all(samplesOf(batch).map(decode));
+    const decoded = await decodeBatch(batch);
     if (generation !== this.generation) {
-      for (const one of art.values()) releaseArt(one);
+      releaseDecoded(decoded);
       this.options.acknowledge();
       return;
     }
-    this.queue.push({ batch, live, art });
+    this.queue.push({ ...decoded, live });
     if (this.queue.length > 1) this.owesAck = true;
     else this.options.acknowledge();
     this.schedule();
   }
 
-  /** Forget every picture: another session, or another store. */
-  clear(): void {
-    this.generation += 1;
-    this.wall.clear();
-    for (const decoded of this.queue.splice(0)) {
-      for (const art of decoded.art.values()) releaseArt(art);
-    }
-    this.releaseUnheld();
-    this.payAck();
-    this.repaint();
+  /** The store behind the pictures is another one: the next takes the place of all of them. */
+  renew(): void {
+    this.outdated = true;
+    this.dropQueue();
   }
 
   /** Stop for good. */
@@ -162,7 +179,15 @@ export class Player {
     cancelAnimationFrame(this.scheduled);
     this.painted.port1.onmessage = null;
     this.painted.port1.close();
-    this.clear();
+    this.dropQueue();
+    this.live.clear();
+    this.backToLive();
+  }
+
+  private dropQueue(): void {
+    this.generation += 1;
+    for (const decoded of this.queue.splice(0)) releaseDecoded(decoded);
+    this.payAck();
   }
 
   /** Paint what is there once more: the size, the theme or the order has changed. */
@@ -177,34 +202,20 @@ export class Player {
 
   private readonly onFrame = (): void => {
     this.scheduled = 0;
-    const next = this.frozen ? undefined : this.queue.shift();
+    const held = this.frozen || this.looking;
+    const next = held ? undefined : this.queue.shift();
     if (next !== undefined) this.show(next);
     if (next !== undefined || this.dirty) this.paint();
     if (next !== undefined) this.lastPainted = next;
     if (next !== undefined) this.painted.port2.postMessage(0);
-    if (this.queue.length > 0 && !this.frozen) this.schedule();
+    if (this.queue.length > 0 && !held) this.schedule();
   };
 
-  private show(decoded: Decoded): void {
-    for (const [key, art] of decoded.art) this.art.set(key, art);
-    const samples = judged(samplesOf(decoded.batch), decoded.art);
-    this.wall.take(samples);
-    const marks = {
-      overlays: samples.some(hasOverlay),
-      tokens: samples.some(({ text }) => text !== undefined && isScored(text)),
-    };
-    this.shown = { ...this.shown, samples: samples.length, marks };
-    this.releaseUnheld();
+  private show(picture: LivePicture): void {
+    if (this.outdated) this.live.clear();
+    this.outdated = false;
+    this.live.take(picture);
     this.payAck();
-  }
-
-  private releaseUnheld(): void {
-    const held = this.wall.held();
-    for (const [key, art] of this.art) {
-      if (held.has(key)) continue;
-      releaseArt(art);
-      this.art.delete(key);
-    }
   }
 
   private payAck(): void {
@@ -215,14 +226,16 @@ export class Player {
 
   private paint(): void {
     this.dirty = false;
-    const slots = this.wall.slots(this.arrangement);
-    this.shown = { ...this.shown, slots, plan: planFor(slots) };
+    const stage = this.past ?? this.live;
+    const slots = stage.slots(this.arrangement);
+    const { samples, marks, art } = stage;
+    this.shown = { ...this.shown, slots, plan: planFor(slots), samples, marks };
     const { canvas, context } = this;
     if (!canvas || !context) return;
     const scale = fitToScreen(canvas);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     this.palette ??= readPalette();
-    const { palette, art } = this;
+    const { palette } = this;
     paintWall(context, canvas.width / scale, canvas.height / scale, {
       slots,
       art,

@@ -2,12 +2,19 @@ import { backoffMs } from "../rpc/backoff";
 import type { DashboardClient } from "../rpc/client";
 import { type Failure, failureOf } from "../rpc/failure";
 import { toPlain } from "../rpc/plain";
+import type { Lane } from "./lane";
 import type { CallName, Calls } from "./protocol";
 
 /** How long one try may take, in ms; a retry repeats the same request. */
 const TRY_MS = 10_000;
 /** How long a command is tried again on a lost link before it is given up, in ms. */
 const GIVE_UP_MS = 120_000;
+
+/**
+ * Questions: they wait for each other, so that a command always finds a free connection. One whose
+ * answer was too large is not asked again.
+ */
+const READING = new Set<CallName>(["queryMetrics", "getBatch"]);
 
 interface Progress {
   /** Called when a try failed and another follows. */
@@ -24,6 +31,7 @@ interface Progress {
  */
 export async function callRepeatedly<N extends CallName>(
   client: DashboardClient,
+  lane: Lane,
   name: N,
   request: Calls[N]["request"],
   progress: Progress,
@@ -31,16 +39,22 @@ export async function callRepeatedly<N extends CallName>(
   const sinceMs = Date.now();
   for (let attempt = 0; ; attempt++) {
     try {
-      return await callOnce(client, name, request, progress.signal);
+      const call = () => callOnce(client, name, request, progress.signal);
+      return await (READING.has(name) ? lane.run(call) : call());
     } catch (error) {
       const failure = failureOf(error);
-      if (!failure.retriable || progress.signal.aborted) throw failure;
+      if (!canHelp(name, failure) || progress.signal.aborted) throw failure;
       if (Date.now() - sinceMs > GIVE_UP_MS) throw givenUp(failure);
       progress.onRetry(failure);
       await pause(backoffMs(attempt), progress.signal);
       if (progress.signal.aborted) throw failure;
     }
   }
+}
+
+/** Whether to ask the same again can help. */
+function canHelp(name: CallName, failure: Failure): boolean {
+  return failure.retriable && !(READING.has(name) && failure.fault === "overflow");
 }
 
 async function callOnce<N extends CallName>(
@@ -58,6 +72,9 @@ async function callOnce<N extends CallName>(
     queryMetrics: async (asked) => toPlain(await client.queryMetrics(asked, options)).series,
     getBatch: async (asked) =>
       requireBatch(toPlain(await client.getBatch(asked, options)).batchData),
+    deleteSession: async (asked) => {
+      await client.deleteSession(asked, options);
+    },
   };
   return answers[name](request);
 }

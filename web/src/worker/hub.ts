@@ -6,6 +6,7 @@ import { Follower, type Link } from "../rpc/follow";
 import { type SessionSummary, toPlain } from "../rpc/plain";
 import { callRepeatedly } from "./calls";
 import { Feed } from "./feed";
+import { Lane } from "./lane";
 import type { FromTab, Port, ToTab, Want } from "./protocol";
 import { Tab } from "./tab";
 
@@ -38,6 +39,7 @@ export class Hub {
   private readonly feeds = new Map<string, Feed>();
   private readonly sessions = new Map<string, SessionSummary>();
   private readonly clock = new ClockOffset();
+  private readonly lane = new Lane();
   private listLink: Link = { state: "connecting" };
   private list: Follower<WatchSessionsResponse> | undefined;
   /** Whether the list has ever come: an empty one is not the same as none. */
@@ -149,7 +151,7 @@ export class Hub {
       if (!signal.aborted) tab.send({ type: "failure", id, failure, final });
     };
     try {
-      const answer = await callRepeatedly(this.client, message.name, message.request, {
+      const answer = await callRepeatedly(this.client, this.lane, message.name, message.request, {
         signal,
         onRetry: (failure) => fail(failure, false),
       });

@@ -1,6 +1,7 @@
 /** What a tab and the worker that owns the streams say to each other. Structured clone, no JSON. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
+  DeleteSessionRequestSchema,
   GetBatchRequestSchema,
   QueryMetricsRequestSchema,
   SendCommandRequestSchema,
@@ -38,6 +39,10 @@ export interface Calls {
     answer: MetricSeries[];
   };
   getBatch: { request: MessageInitShape<typeof GetBatchRequestSchema>; answer: BatchData };
+  deleteSession: {
+    request: MessageInitShape<typeof DeleteSessionRequestSchema>;
+    answer: undefined;
+  };
 }
 
 export type CallName = keyof Calls;

@@ -74,6 +74,7 @@ export class FakeGateway {
         sendCommand: ({ command }) => this.take(command?.commandId ?? ""),
         queryMetrics: () => ({ series: [{ name: "loss", steps: [1] }] }),
         getBatch: () => ({ batchData: { globalStep: 5n } }),
+        deleteSession: () => ({}),
       });
     });
     return createClient(DashboardService, transport);
