@@ -117,7 +117,7 @@ class Relay:
         self._resources = Resources(self._trainer.pid)
         self._demand = Demand(block, Budget(settings.overhead_budget))
         self._encoder = Encoder(channel.slots, self._losses, self._deliver, self._recorder.note)
-        keeper.tell = self._recorder.note
+        keeper.show_by(self._recorder.note)
         self._encoder.labels = tuple(self._run_state.registration.class_names)
         if manager.implements("trainmon_render_batch"):
             session = self._run_state.session

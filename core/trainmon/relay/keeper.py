@@ -46,14 +46,21 @@ class Keeper:
         self._producer_id = producer_id
         self._told: set[str] = set()
         self._retry_s = 0.0
+        self._untold: list[str] = []
+        self._show: Callable[[str], None] = self._untold.append
         self.spool: Spool | None = None
-        self.tell: Callable[[str], None] = lambda _: None
-        """Takes what people are to read on the page."""
 
     @property
     def folder(self) -> Path:
         """Where the spool is, or should be."""
         return self.spool.folder if self.spool else spool_root(self._settings.home)
+
+    def show_by(self, show: Callable[[str], None]) -> None:
+        """Give what people are to read on the page to ``show``, from the beginning."""
+        self._show = show
+        for text in self._untold:
+            show(text)
+        self._untold.clear()
 
     def open(self) -> None:
         """Open the spool; where another relay has it, wait for that one to end."""
@@ -133,7 +140,7 @@ class Keeper:
             "to a folder that can be written and locked; training goes on (said once)"
         )
         _log.warning("%s", text)
-        self.tell(text)
+        self._show(text)
 
     def offer_others(self) -> None:
         """Say that earlier runs wait to be delivered, if any do."""
