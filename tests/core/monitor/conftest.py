@@ -17,6 +17,7 @@ from PIL import Image
 from trainmon.config import Settings
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.server import MonitorServer
+from trainmon.monitor.store.base import Store
 from trainmon.v1 import control_pb2, dashboard_pb2, telemetry_pb2
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
@@ -174,10 +175,11 @@ class Viewer(Peer):
 
 
 @asynccontextmanager
-async def open_monitor(**settings: Any) -> AsyncIterator[Monitor]:
-    """Run a monitor with settings."""
+async def open_monitor(_store: Store | None = None, **settings: Any) -> AsyncIterator[Monitor]:
+    """Run a monitor with settings, on a store of one's own perhaps."""
     clock = TurnedClock()
-    async with MonitorServer(Settings.from_environment(**settings), clock=clock) as server:
+    known = Settings.from_environment(**settings)
+    async with MonitorServer(known, store=_store, clock=clock) as server:
         channel = Channel("127.0.0.1", server.port)
         try:
             yield Monitor(server, channel, clock)

@@ -15,6 +15,7 @@ _OVERHEAD_BYTES = 200
 @dataclass(order=True)
 class _Frame:
     step: int
+    attempt: int
     ordinal: int = field(compare=False)
     data: bytes = field(compare=False)
 
@@ -24,7 +25,7 @@ class _Frame:
 
 
 class KeyFrames:
-    """Pictures by step, the newest of a step.
+    """Pictures by step and attempt, the newest of each.
 
     When they are too many, only every second stays, of old and of new ones alike, then every
     fourth, and so on: what is left is spread evenly. The newest always stays.
@@ -49,10 +50,11 @@ class KeyFrames:
         """Keep a picture."""
         if self._newest is not None and self._newest.ordinal % self._stride:
             self._remove(self._newest)
-        frame = _Frame(batch.global_step, self._added, batch.SerializeToString())
+        data = batch.SerializeToString()
+        frame = _Frame(batch.global_step, batch.attempt, self._added, data)
         self._added += 1
         index = bisect_left(self._frames, frame)
-        if index < len(self._frames) and self._frames[index].step == frame.step:
+        if index < len(self._frames) and self._frames[index] == frame:
             self._remove(self._frames[index])
         insort(self._frames, frame)
         self._newest = frame
@@ -61,12 +63,19 @@ class KeyFrames:
             pass
 
     def nearest(self, step: int) -> BatchData | None:
-        """Return the picture nearest a step, of two the earlier; None where there is none."""
+        """Return the picture nearest a step; None where there is none.
+
+        Of two equally near ones that of the later attempt counts, then that of the earlier step.
+        """
         if not self._frames:
             return None
-        index = bisect_left(self._frames, _Frame(step, 0, b""))
-        near = self._frames[max(index - 1, 0) : index + 1]
-        best = min(near, key=lambda frame: abs(frame.step - step))
+        beyond = bisect_left(self._frames, _Frame(step + 1, 0, 0, b""))
+        near = self._frames[max(beyond - 1, 0) : beyond]
+        if beyond < len(self._frames):
+            after = self._frames[beyond].step
+            end = bisect_left(self._frames, _Frame(after + 1, 0, 0, b""))
+            near.append(self._frames[end - 1])
+        best = min(near, key=lambda frame: (abs(frame.step - step), -frame.attempt, frame.step))
         return BatchData.FromString(best.data)
 
     def thin(self) -> bool:

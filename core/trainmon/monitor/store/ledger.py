@@ -172,13 +172,8 @@ class HistoryLedger:
     def _keep_scalars(self, run: Run, record: Record, position: int) -> list[str]:
         if not record.series:
             return []
-        kept, refused = [], []
-        for each in record.series:
-            known = (each.name, each.attempt) in run.series
-            if known or self._add_series(run, each.name, each.attempt, position):
-                kept.append(each)
-            else:
-                refused.append(each.name)
+        refused = self._add_series(run, record, position)
+        kept = [each for each in record.series if (each.name, each.attempt) in run.series]
         message = MetricData(series=kept, timestamp_ms=record.timestamp_ms).SerializeToString()
         rows = max((len(each.steps) for each in kept), default=0)
         if rows:
@@ -196,19 +191,26 @@ class HistoryLedger:
         )
         return [complaint]
 
-    def _add_series(self, run: Run, name: str, attempt: int, position: int) -> bool:
-        if len(run.series) >= MAX_SERIES:
-            return False
-        values = {
-            "session": run.pk,
-            "name": name,
-            "attempt": attempt,
-            # Of what came before, nothing is of it.
-            "compacted": position - 1,
-        }
-        made = self.connection.execute(insert(schema.series).values(values))
-        run.series[name, attempt] = _key_of(made)
-        return True
+    def _add_series(self, run: Run, record: Record, position: int) -> list[str]:
+        """Make rows for series never seen before; return the names of those beyond the limit."""
+        keys = dict.fromkeys((each.name, each.attempt) for each in record.series)
+        fresh = [key for key in keys if key not in run.series]
+        if not fresh:
+            return []
+        room = MAX_SERIES - len(run.series)
+        table, before = schema.series, position - 1  # of what came before, nothing is of them
+        rows = [
+            {"session": run.pk, "name": name, "attempt": attempt, "compacted": before}
+            for name, attempt in fresh[:room]
+        ]
+        if rows:
+            self.connection.execute(insert(table), rows)
+            made = select(table.c.name, table.c.attempt, table.c.pk).where(
+                table.c.session == run.pk, table.c.compacted == before
+            )
+            for name, attempt, pk in self.connection.execute(made):
+                run.series[name, attempt] = pk
+        return [name for name, _ in fresh[room:]]
 
     def _compact(self, session_id: str, run: Run) -> Chore:
         upto = run.position

@@ -121,6 +121,11 @@ class SqlStore(Store):
     async def _write(self, job: Callable[[HistoryLedger], _Result], cost: int = 256) -> _Result:
         return await self._writer.do(job, cost)
 
+    async def settle(self) -> None:
+        """Return when nothing is left to be done in the background, such as compaction."""
+        while await self._write(lambda ledger: bool(ledger.chores)):
+            pass  # each of these lets the background do a step
+
     # What is read.
 
     async def stored_sequence(self, session_id: str, producer_id: str) -> int | None:
