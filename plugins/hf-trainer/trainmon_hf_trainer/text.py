@@ -75,9 +75,9 @@ class TextReader:
         told.tags = "TokenClassification" in type(self._trainer.model).__name__
         told.aligned = inputs[key].shape == truth.shape and not self._is_encoder_decoder()
         if predictions is not None:
-            logits, labels = predictions[row], truth[row]
-            told.losses = token_losses(logits, labels, shifted=shifts_labels(self._trainer))
-            if told.tags or not told.aligned:
+            logits, shifted = predictions[row], shifts_labels(self._trainer)
+            told.losses = token_losses(logits, truth[row], shifted=shifted)
+            if not shifted:  # of what is told from the text before it, the losses say enough
                 told.spoken = logits.detach()[:MOST_TOKENS].argmax(-1).unsqueeze(0)
         return told
 
@@ -93,7 +93,7 @@ class TextReader:
             tagged = self._tagged(words, words.labels)
             shown["target_texts"] = tagged
             shown["output_texts"] = self._tagged(words, words.spoken)
-        elif not words.aligned:
+        elif words.spoken is not None or not words.aligned:
             shown.update(self.told(words))
         return BatchEvent(**shown)
 

@@ -30,7 +30,7 @@ def run_trainings(tmp_path_factory: pytest.TempPathFactory) -> Run:
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, str(Path(__file__).parent / script), str(folder)]
-        subprocess.run(command, env=environment, timeout=300, check=True)
+        subprocess.run(command, env=environment, timeout=600, check=True)
         told: dict[str, Any] = json.loads((folder / "facts.json").read_text())
         return told
 

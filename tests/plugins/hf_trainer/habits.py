@@ -18,6 +18,7 @@ from account import ACCOUNT, AtStep, main
 from models import WORDS, fit, pictures, tokenizer, vit
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForMultipleChoice,
     BertForQuestionAnswering,
     BertForTokenClassification,
@@ -93,6 +94,15 @@ def tags(folder: Path) -> dict[str, Any]:
     data = [{"input_ids": ids, "labels": [0, 1, -100, 2, -100]} for _ in range(16)]
     names = {0: "THE", 1: "BEAST", 2: "PLACE"}
     fit(folder, BertForTokenClassification(bert(id2label=names)), data, processing_class=words)
+    return ACCOUNT.facts()
+
+
+def gaps(folder: Path) -> dict[str, Any]:
+    words = tokenizer()
+    ids = words(SENTENCE)["input_ids"]
+    labels = [-100, ids[1], -100, -100, -100, ids[5]]
+    data = [{"input_ids": ids, "labels": labels} for _ in range(16)]
+    fit(folder, BertForMaskedLM(bert()), data, processing_class=words)
     return ACCOUNT.facts()
 
 
@@ -332,8 +342,8 @@ def clipped(folder: Path) -> dict[str, Any]:
 
 
 TRAININGS = [
-    multi_label, seq2seq, answers, choices, tags, restored, masked, captions, scored_boxes, nested,
-    tuples, smoothed, recomputed, workers, stream, only_evaluated, several, early_stopping,
+    multi_label, seq2seq, answers, choices, tags, gaps, restored, masked, captions, scored_boxes,
+    nested, tuples, smoothed, recomputed, workers, stream, only_evaluated, several, early_stopping,
     interrupted, intervals, asked_now, clipped,
 ]  # fmt: skip
 

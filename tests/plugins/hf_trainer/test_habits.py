@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="no hf_trainer found: transformers is not installed")
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(650)
 
 SENTENCE = "the cat sat on a mat"
 SHOWN = {
@@ -24,7 +24,7 @@ SHOWN = {
     "early_stopping": ([4, 1, 8, 8], [4, 3], [4]),
 }
 ONCE = (
-    *SHOWN, "seq2seq", "answers", "choices", "tags", "restored", "masked", "captions",
+    *SHOWN, "seq2seq", "answers", "choices", "tags", "gaps", "restored", "masked", "captions",
     "scored_boxes", "interrupted", "intervals", "asked_now", "clipped",
 )  # fmt: skip
 
@@ -95,6 +95,16 @@ def test_tags(facts: dict[str, Any]) -> None:
     assert [word.partition("/")[0] for word in shown["output_texts"][0].split()] == [
         "the", "catsat", "on",
     ]  # fmt: skip
+
+
+def test_gaps(facts: dict[str, Any]) -> None:
+    """Of a masked language model, the words that were hidden, and what the model puts there."""
+    shown = facts["gaps"]["shown"]
+    assert shown["texts"] == [SENTENCE]
+    assert shown["target_texts"] == ["cat mat"]
+    assert len(shown["output_texts"][0].split()) <= 2
+    scored = [not math.isnan(loss) for loss in shown["token_losses"][0]]
+    assert scored == [False, True, False, False, False, True]
 
 
 def test_captions(facts: dict[str, Any]) -> None:

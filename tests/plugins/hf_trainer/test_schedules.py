@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="no hf_trainer found: transformers is not installed")
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(650)
 
 STEPS, FACTOR, CHANGES = 16, 0.3, (1, 3, 8, 15)
 NAMES = (

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="no hf_trainer found: transformers is not installed")
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(650)
 
 
 @pytest.fixture(scope="module")
