@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from trainmon.monitor.store import schema
 from trainmon.monitor.store.chunks import Series, drop_chunk, load_rows, put_chunk
@@ -24,8 +24,8 @@ __all__ = ["CHUNK_ROWS", "compact"]
 CHUNK_ROWS = 4096
 #: A newest chunk with less is added to.
 _OPEN_ROWS = CHUNK_ROWS // 2
-#: Records that stay in the tail though they are compacted: viewers resume through them.
-_ECHO = 256
+#: Records, and their bytes, that stay in the tail though compacted: viewers resume through them.
+_ECHO, _ECHO_BYTES = 256, 256 << 10
 _DELETED_AT_ONCE = 500
 
 
@@ -73,18 +73,27 @@ def _finish(connection: Connection, session: int, upto: int) -> None:
     # A series made since then says already that nothing before is of it.
     chosen = (table.c.session == session) & (table.c.compacted < upto)
     connection.execute(update(table).where(chosen).values(compacted=upto))
-    tail = schema.tail
-    echo = (
-        select(tail.c.position)
-        .where(tail.c.session == session, tail.c.position <= upto)
-        .order_by(tail.c.position.desc())
-        .offset(_ECHO)
-        .limit(1)
-    )
-    floor = connection.scalar(echo)
+    floor = _echo_floor(connection, session, upto)
     if floor is not None:
         sessions = schema.sessions
         connection.execute(update(sessions).where(sessions.c.pk == session).values(floor=floor))
+
+
+def _echo_floor(connection: Connection, session: int, upto: int) -> int | None:
+    """Return the newest position that viewers need not resume through; None: there is none."""
+    tail = schema.tail
+    newest = connection.execute(
+        select(tail.c.position, func.length(tail.c.message))
+        .where(tail.c.session == session, tail.c.position <= upto)
+        .order_by(tail.c.position.desc())
+        .limit(_ECHO + 1)
+    )
+    left = _ECHO_BYTES
+    for number, (position, size) in enumerate(newest):
+        left -= size
+        if left < 0 or number == _ECHO:
+            return int(position)
+    return None
 
 
 def _drop_tail(connection: Connection, session: int) -> int:

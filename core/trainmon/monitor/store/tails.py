@@ -9,12 +9,15 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from trainmon.monitor.store import schema
-from trainmon.monitor.store.columns import Rows
+from trainmon.monitor.store.codec import decode_rows
+from trainmon.monitor.store.columns import Rows, join_rows
 from trainmon.v1.telemetry_pb2 import MetricData, MetricSeries
 
 __all__ = ["TailRows", "read_tail"]
 
 Key = tuple[str, int]
+#: From so many rows on, an array is made of them at once.
+_LARGE_ROWS = 32
 
 
 class TailRows:
@@ -37,28 +40,39 @@ class TailRows:
 
 
 class _Gathered:
+    """Rows of one series: those of small records gathered in lists, of large ones in arrays."""
+
     def __init__(self) -> None:
-        self.plain: tuple[list[float], list[float], list[float]] = ([], [], [])
-        self.extremes: tuple[list[float], list[float], list[float]] | None = None
+        self._parts: list[Rows] = []
+        self._plain: tuple[list[float], list[float], list[float]] = ([], [], [])
+        self._extremes: tuple[list[float], list[float], list[float]] | None = None
 
     def add(self, each: MetricSeries) -> None:
-        steps, times, values = self.plain
-        if each.counts and self.extremes is None:
-            self.extremes = (values[:], values[:], [1.0] * len(values))
+        if len(each.steps) >= _LARGE_ROWS:
+            self._gather()
+            self._parts.append(decode_rows(each.SerializeToString()))
+            return
+        steps, times, values = self._plain
+        if each.counts and self._extremes is None:
+            self._extremes = (values[:], values[:], [1.0] * len(values))
         steps.extend(each.steps)
         times.extend(each.times)
         values.extend(each.values)
-        if self.extremes is not None:
-            minimums, maximums, counts = self.extremes
+        if self._extremes is not None:
+            minimums, maximums, counts = self._extremes
             minimums.extend(each.minimums or each.values)
             maximums.extend(each.maximums or each.values)
             counts.extend(each.counts or [1.0] * len(each.values))
 
     def rows(self) -> Rows | None:
-        if not self.plain[0]:
-            return None
-        columns = (*self.plain, *(self.extremes or ()))
-        return Rows(*(np.array(column, dtype=np.float64) for column in columns))
+        self._gather()
+        return join_rows(self._parts) if self._parts else None
+
+    def _gather(self) -> None:
+        if self._plain[0]:
+            columns = (*self._plain, *(self._extremes or ()))
+            self._parts.append(Rows(*(np.array(each, dtype=np.float64) for each in columns)))
+        self._plain, self._extremes = ([], [], []), None
 
 
 def read_tail(
