@@ -177,7 +177,10 @@ export class Run {
 
   /** The worker tells all it knows: at first, and again after it was started anew. */
   private begin(view: SessionView): void {
-    this.view.set(view, true);
+    // A worker that was started anew knows nothing yet: what is shown stays until it does.
+    if (view.summary !== undefined || this.view.get().summary === undefined) {
+      this.view.set(view, true);
+    }
     this.history.expect();
     if (view.summary !== undefined) this.history.load();
   }

@@ -165,8 +165,10 @@ export class Columns {
     return [this.steps, this.times, this.values, this.minimums, this.maximums, this.counts];
   }
 
+  /** Twice as large, but no larger than can ever be needed. */
   private grow(): void {
-    this.resize(this.steps.length * 2);
+    const enough = Math.max(this.length, this.limit()) + 1;
+    this.resize(Math.min(this.steps.length * 2, enough));
   }
 
   private resize(capacity: number): void {
@@ -192,7 +194,7 @@ export class Columns {
       if (before - this.length < limit / 16) this.stride *= 2;
     }
     this.epoch += 1;
-    if (this.steps.length > 4 * limit) this.resize(Math.max(FIRST_CAPACITY, 2 * limit));
+    if (this.steps.length > 1.25 * limit) this.resize(Math.max(FIRST_CAPACITY, limit + 1));
   }
 
   /** Merge rows before an index with their neighbours, as far as the stride allows. */

@@ -106,7 +106,7 @@ describe("Metrics", () => {
     );
     const held = metrics.names().flatMap((name) => metrics.attempts(name));
     const capacity = held.reduce((sum, { columns }) => sum + columns.steps.length, 0);
-    expect(capacity).toBeLessThan(3_000_000);
+    expect(capacity).toBeLessThan(1_200_000);
     for (let first = 0; first < 1_000; first++) {
       const window = { firstStep: first, lastStep: first + 1_000 };
       metrics.details.put(

@@ -13,7 +13,8 @@ const MOST_ROWS = 1_100_000;
 const LEAST_ROWS = 256;
 const GREATEST_ROWS = 32_768;
 
-type Tracks = Map<string, Track>;
+/** The attempts of each series by its name, oldest first. */
+type Tracks = Map<string, Track[]>;
 
 /** Where a loss was not finite. */
 export interface NotFinite {
@@ -39,13 +40,19 @@ export class Metrics {
   /** Rows finer than the overview's, of the windows that were zoomed into. */
   readonly details = new Details();
   private tracks: Tracks = new Map();
+  private count = 0;
+  private last = -1;
+  /** The names in order, until there is another one. */
+  private ordered: string[] | undefined;
   /** What came since the store changed, until its history takes the place of what is shown. */
   private successor: Tracks | undefined;
 
   /** Rows as they happen. */
   addLive(series: MetricSeries[]): void {
     for (const one of series) {
-      this.track(one, this.tracks).columns.addSeries(one);
+      const { columns } = this.track(one, this.tracks);
+      columns.addSeries(one);
+      this.last = Math.max(this.last, columns.lastStep());
       if (this.successor !== undefined) this.track(one, this.successor).columns.addSeries(one);
       this.details.addLive(one);
       this.checkFinite(one);
@@ -57,7 +64,9 @@ export class Metrics {
   adoptHistory(series: MetricSeries[]): void {
     if (this.successor !== undefined) this.succeed(this.successor);
     for (const one of series) {
-      this.track(one, this.tracks).columns.adoptHistory(one);
+      const { columns } = this.track(one, this.tracks);
+      columns.adoptHistory(one);
+      this.last = Math.max(this.last, columns.lastStep());
       this.checkFinite(one);
     }
     this.version += 1;
@@ -83,23 +92,28 @@ export class Metrics {
   private succeed(successor: Tracks): void {
     this.tracks = successor;
     this.successor = undefined;
+    this.ordered = undefined;
     this.details.clear();
     this.notFinite = undefined;
     this.recovered = false;
-    for (const track of successor.values()) this.checkTrack(track);
+    const tracks = [...successor.values()].flat();
+    this.count = tracks.length;
+    this.last = tracks.reduce((last, { columns }) => Math.max(last, columns.lastStep()), -1);
+    for (const track of tracks) this.checkTrack(track);
   }
 
   /** Names known, the loss and the learning rate first. */
   names(): string[] {
-    const names = new Set([...this.tracks.values()].map((track) => track.name));
     const rank = (name: string) => (name === LOSS ? 0 : name === LEARNING_RATE ? 1 : 2);
-    return [...names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+    this.ordered ??= [...this.tracks.keys()].sort(
+      (a, b) => rank(a) - rank(b) || a.localeCompare(b),
+    );
+    return this.ordered;
   }
 
   /** Every attempt of a series, oldest first. */
   attempts(name: string): Track[] {
-    const found = [...this.tracks.values()].filter((track) => track.name === name);
-    return found.sort((a, b) => a.attempt - b.attempt);
+    return this.tracks.get(name) ?? [];
   }
 
   /** The attempts to draw for a window: the fetched detail where it covers it, else the overview. */
@@ -144,25 +158,26 @@ export class Metrics {
 
   /** The last step of any series; −1 before the first. */
   lastStep(): number {
-    let last = -1;
-    for (const { columns } of this.tracks.values()) {
-      if (columns.length > 0) last = Math.max(last, columns.steps[columns.length - 1] ?? -1);
-    }
-    return last;
+    return this.last;
   }
 
   private track({ name, attempt }: MetricSeries, tracks: Tracks): Track {
-    const key = `${attempt}:${name}`;
-    const found = tracks.get(key);
+    const attempts = tracks.get(name) ?? [];
+    const found = attempts.find((track) => track.attempt === attempt);
     if (found !== undefined) return found;
     const track = newTrack(name, attempt, this.rowLimit);
-    tracks.set(key, track);
+    tracks.set(
+      name,
+      [...attempts, track].sort((a, b) => a.attempt - b.attempt),
+    );
+    this.count += 1;
+    this.ordered = undefined;
     return track;
   }
 
   /** The more series there are, the fewer rows each of them may hold. */
   private readonly rowLimit = (): number => {
-    const share = Math.floor(MOST_ROWS / Math.max(1, this.tracks.size));
+    const share = Math.floor(MOST_ROWS / Math.max(1, this.count));
     return Math.min(GREATEST_ROWS, Math.max(LEAST_ROWS, share));
   };
 

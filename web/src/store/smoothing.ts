@@ -44,7 +44,7 @@ export class Smoother {
   }
 
   private grow(length: number): void {
-    const larger = new Float64Array(length);
+    const larger = new Float64Array(Math.max(length, this.done));
     larger.set(this.out.subarray(0, this.done));
     this.out = larger;
   }
