@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, delete, insert, inspect, select
 from trainmon.errors import TrainmonError
 from trainmon.monitor.store import schema
 
-__all__ = ["MIGRATIONS", "NEWEST", "NewerSchemaError", "migrate", "schema_version"]
+__all__ = ["MIGRATIONS", "NEWEST", "Migration", "NewerSchemaError", "migrate", "schema_version"]
 
 Migration = Callable[[Connection], None]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from trainmon.errors import ConfigurationError, TrainmonError
-from trainmon.monitor.store.migrations import NEWEST, NewerSchemaError, migrate
+from trainmon.monitor.store.migrations import NEWEST, Migration, NewerSchemaError, migrate
 from trainmon.monitor.store.mounts import network_file_system
 
 __all__ = ["DATABASE", "DamagedDatabaseError", "SqliteFiles", "free_some"]
@@ -62,6 +62,7 @@ class SqliteFiles:
 
     Args:
         folder: Made if it is missing.
+        migrations: How it comes to the newest schema; None: as this trainmon knows it.
 
     Raises:
         ConfigurationError: The folder cannot be used: not writable, or on a network file system.
@@ -69,7 +70,7 @@ class SqliteFiles:
         NewerSchemaError: A newer trainmon wrote it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, migrations: Sequence[Migration] | None = None) -> None:
         self.folder = folder
         self.path = folder / DATABASE
         _check_folder(folder)
@@ -82,7 +83,7 @@ class SqliteFiles:
         _begin_with(self.reading, "BEGIN")
         try:
             with self.writing.connect() as connection:
-                migrate(connection, str(self.path), _mark)
+                migrate(connection, str(self.path), _mark, migrations)
         except DatabaseError as error:
             raise DamagedDatabaseError(self.path, str(error.orig)) from None
 
