@@ -27,7 +27,10 @@ NOWHERE = "127.0.0.1:9"
 
 def settings(**given: object) -> Settings:
     """Settings of a run that nobody watches, and of which nothing is to be left."""
-    return Settings(monitor=NOWHERE, exit_timeout_s=0.0, relay_linger_s=0.0, **given)
+    # From the environment, for the relay writes below TRAINMON_HOME.
+    return Settings.from_environment(
+        monitor=NOWHERE, exit_timeout_s=0.0, relay_linger_s=0.0, **given
+    )
 
 
 class Model:
@@ -83,7 +86,7 @@ def test_a_fit_after_the_end_runs_on_the_page(processes: Stack) -> None:
     """A session that has completed shows as running when its model is fitted again, then ends."""
     _, address = processes.monitor()
     model = Model()
-    linked = Settings(monitor=address, exit_timeout_s=20.0)
+    linked = Settings.from_environment(monitor=address, exit_timeout_s=20.0)
     with viewer(address) as seen:
         with open_run(model, adapter="bare", settings=linked) as session:
             steps(session, 1, 5)

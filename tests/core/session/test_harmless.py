@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -30,7 +31,10 @@ NOWHERE = "127.0.0.1:9"
 
 def settings(exit_timeout_s: float = 0.0) -> Settings:
     """Settings of a run that nobody watches, and of which nothing is to be left."""
-    return Settings(monitor=NOWHERE, exit_timeout_s=exit_timeout_s, relay_linger_s=0.0)
+    # From the environment, for the relay writes below TRAINMON_HOME.
+    return Settings.from_environment(
+        monitor=NOWHERE, exit_timeout_s=exit_timeout_s, relay_linger_s=0.0
+    )
 
 
 def start(**arguments) -> trainmon.Session:
@@ -342,7 +346,7 @@ def test_close_waits_no_longer_than_it_may() -> None:
 
 def test_a_full_ring_refuses_and_counts() -> None:
     """With the relay stopped and the ring full, scalars are refused and counted, events are not."""
-    small = Settings(monitor=NOWHERE, exit_timeout_s=0, relay_linger_s=0, buffer_bytes=1 << 16)
+    small = replace(settings(), buffer_bytes=1 << 16)
     session = trainmon.start_session("harmless", settings=small)
     relay = session.relay_pid
     os.kill(relay, signal.SIGSTOP)

@@ -21,7 +21,7 @@ from trainmon.config import Settings
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-SETTINGS = Settings(monitor="127.0.0.1:9", exit_timeout_s=0, relay_linger_s=0)
+NOWHERE = "127.0.0.1:9"
 Shown = Callable[[Any, Any, Any], dict[str, Any]]
 
 
@@ -36,7 +36,9 @@ def one_thread() -> Iterator[None]:
 
 def watched() -> trainmon.Session:
     """Start a session that is asked for pictures at every step."""
-    session = trainmon.start_session("torch", settings=SETTINGS)
+    # From the environment, for the relay writes below TRAINMON_HOME.
+    settings = Settings.from_environment(monitor=NOWHERE, exit_timeout_s=0, relay_linger_s=0)
+    session = trainmon.start_session("torch", settings=settings)
     session._channel.block.reals[Real.FRAMES_PER_SECOND] = 1e6
     return session
 
