@@ -56,8 +56,8 @@ function actOn({ key, shiftKey }: KeyboardEvent, run: Run): boolean {
   const { history } = run;
   if (actOnMoment(key, shiftKey, run)) return true;
   if (key === "0" || key === "Escape") history.setZoom(undefined);
-  else if (key === "+" || key === "=") history.adjust(0.5, 0);
-  else if (key === "-") history.adjust(2, 0);
+  else if (key === "+" || key === "=") run.zoom(0.5);
+  else if (key === "-") run.zoom(2);
   else if (key === "," || key === ".") history.adjust(1, key === "," ? -0.2 : 0.2);
   else return false;
   return true;

@@ -93,7 +93,7 @@ export class ChartDriver {
 
   private listen(): void {
     const { run, undo } = this;
-    const resize = new ResizeObserver(this.invalidate);
+    const resize = new ResizeObserver(() => this.see(this.visible));
     resize.observe(this.element);
     undo.push(() => resize.disconnect());
     undo.push(observeVisible(this.element, (visible) => this.see(visible)));
@@ -111,7 +111,7 @@ export class ChartDriver {
     const { series } = this.source;
     const looks = visible && series !== undefined;
     this.unlook = looks ? this.run.history.look(series, this.element.clientWidth) : undefined;
-    if (visible) this.invalidate();
+    this.invalidate();
   }
 
   /** A double click shows the whole run: the moment its first click chose was not meant. */

@@ -4,13 +4,14 @@ import { LineIcon, type LineName } from "../ui/icons";
 
 /** Zooms every chart of the run at once. */
 export function ZoomButtons() {
-  const { history } = useRun();
+  const run = useRun();
+  const { history } = run;
   const { dragZooms } = usePreferences();
   const zoomed = useStore(history.zoom) !== undefined;
   return (
     <div className="zoom-buttons">
-      <ZoomButton icon="zoomIn" label="Zoom in" onPress={() => history.adjust(0.5, 0)} />
-      <ZoomButton icon="zoomOut" label="Zoom out" onPress={() => history.adjust(2, 0)} />
+      <ZoomButton icon="zoomIn" label="Zoom in" onPress={() => run.zoom(0.5)} />
+      <ZoomButton icon="zoomOut" label="Zoom out" onPress={() => run.zoom(2)} />
       <button
         type="button"
         className="button icon-only"

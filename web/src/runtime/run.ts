@@ -128,6 +128,13 @@ export class Run {
     if (moment !== undefined) this.history.reveal(moment.step);
   }
 
+  /** Zoom about the moment that is looked at, else about the middle; a factor below 1 is closer. */
+  zoom(factor: number): void {
+    const step = this.scrubber.moment.get()?.step;
+    if (step === undefined) this.history.adjust(factor, 0);
+    else this.history.zoomAbout(step, factor);
+  }
+
   /** Look a little earlier (-1) or later (1), or much, measured by what is on the charts. */
   nudge(direction: 1 | -1, far: boolean): void {
     const { firstStep, lastStep } = this.history.range();

@@ -212,6 +212,40 @@ describe("Hub", () => {
     ]);
   });
 
+  it("has one question on its way for all tabs, and lets a command pass it", async () => {
+    const tabs = [openTab("a"), openTab("b")];
+    gateway.holdQueries();
+    for (const tab of tabs) {
+      tab.say({ type: "call", id: 1, name: "queryMetrics", request: { sessionId: "a" } });
+    }
+    const stop = { sessionId: "a", command: { commandId: "stop" } };
+    tabs[1]?.say({ type: "call", id: 2, name: "sendCommand", request: stop });
+    await settle(1_000);
+    expect(gateway.queries).toBe(1);
+    expect(gateway.commandIds).toEqual(["stop"]);
+    gateway.releaseQueries?.();
+    await settle(100);
+    expect(gateway.queries).toBe(2);
+    for (const tab of tabs) expect(tab.of("answer").some(({ id }) => id === 1)).toBe(true);
+  });
+
+  it("does not repeat a question whose answer is too large", async () => {
+    const tab = openTab("a");
+    gateway.queryRefusal = new ConnectError("too many points", Code.ResourceExhausted);
+    tab.say({ type: "call", id: 1, name: "queryMetrics", request: { sessionId: "a" } });
+    await settle(10_000);
+    expect(gateway.queries).toBe(1);
+    expect(tab.of("failure")).toMatchObject([{ final: true, failure: { fault: "overflow" } }]);
+  });
+
+  it("has a session deleted", async () => {
+    const tab = openTab("a");
+    tab.say({ type: "call", id: 1, name: "deleteSession", request: { sessionId: "old" } });
+    await settle(100);
+    expect(gateway.deleted).toEqual(["old"]);
+    expect(tab.of("answer")).toHaveLength(1);
+  });
+
   it("gives up a command when the tab that asked is gone", async () => {
     const tab = openTab("a");
     gateway.failCommands = 1_000;

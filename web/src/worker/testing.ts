@@ -64,6 +64,13 @@ export class FakeGateway {
   refusal: ConnectError | undefined;
   /** Fails so many calls of ListSessions before one is answered. */
   failLists = 0;
+  readonly deleted: string[] = [];
+  /** Calls of QueryMetrics so far. */
+  queries = 0;
+  queryRefusal: ConnectError | undefined;
+  /** Set, queries are answered only once it is called. */
+  releaseQueries: (() => void) | undefined;
+  private released: Promise<void> = Promise.resolve();
 
   client(): DashboardClient {
     const transport = createRouterTransport(({ service }) => {
@@ -72,9 +79,12 @@ export class FakeGateway {
         watchSessions: (_request, context) => this.list.read(context.signal),
         watchSession: (request, context) => this.watch(request, context.signal),
         sendCommand: ({ command }) => this.take(command?.commandId ?? ""),
-        queryMetrics: () => ({ series: [{ name: "loss", steps: [1] }] }),
+        queryMetrics: () => this.answerQuery(),
         getBatch: () => ({ batchData: { globalStep: 5n } }),
-        deleteSession: () => ({}),
+        deleteSession: ({ sessionId }) => {
+          this.deleted.push(sessionId);
+          return {};
+        },
       });
     });
     return createClient(DashboardService, transport);
@@ -89,6 +99,20 @@ export class FakeGateway {
   private answerList() {
     if (this.failLists-- > 0) throw new ConnectError("busy", Code.Unavailable);
     return { timestampMs: BigInt(Date.now()) };
+  }
+
+  /** Answer no query before `releaseQueries` is called. */
+  holdQueries(): void {
+    this.released = new Promise((resolve) => {
+      this.releaseQueries = resolve;
+    });
+  }
+
+  private async answerQuery() {
+    this.queries += 1;
+    if (this.queryRefusal) throw this.queryRefusal;
+    await this.released;
+    return { series: [{ name: "loss", steps: [1] }] };
   }
 
   private take(commandId: string) {
