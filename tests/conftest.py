@@ -70,6 +70,8 @@ def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in [name for name in os.environ if name.startswith("TRAINMON_")]:
         patch.delenv(name)
     patch.setenv("TRAINMON_HOME", str(home))
+    # Where settings that a test makes without the environment would put it, too.
+    patch.setenv("XDG_DATA_HOME", str(home / "data"))
 
 
 @pytest.fixture(scope="session", autouse=True)
