@@ -19,19 +19,15 @@ from trainmon.capture.relay_process import RelayProcess
 from trainmon.capture.steps import StepRecorder
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
 from trainmon.errors import ConfigurationError, StopTraining
-from trainmon.events import (
-    ControlSpec,
-    ControlType,
-    EpochEvent,
-    FrameRequest,
-    SessionInfo,
-)
+from trainmon.events import ControlSpec, ControlType, EpochEvent, FrameRequest, SessionInfo
 
 if TYPE_CHECKING:
     from trainmon.config import Settings
     from trainmon.manager import PluginManager
 
 __all__ = ["Session"]
+
+_NOTHING = {type(None)}
 
 
 class Session:
@@ -189,7 +185,7 @@ class Session:
             optimizer_step: The framework's own count.
             learning_rate: Rate in force; unset: read from what ``control_point`` was given.
         """
-        raw = {
+        shown = {
             "images": images,
             "outputs": outputs,
             "targets": targets,
@@ -203,9 +199,9 @@ class Session:
             "target_boxes": target_boxes,
             "batch_size": batch_size,
         }
+        raw = None if {*map(type, shown.values())} == _NOTHING else shown
         told = bare.scalars_told(self, metrics, learning_rate)
-        shown = raw if any(value is not None for value in raw.values()) else None
-        self.step_ended(shown, loss=loss, metrics=told, optimizer_step=optimizer_step)
+        self._end_step(raw, loss, told, optimizer_step)
 
     @guarded
     def step_ended(
@@ -225,6 +221,11 @@ class Session:
             metrics: Further scalars by name.
             optimizer_step: The framework's own count.
         """
+        self._end_step(raw, loss, metrics, optimizer_step)
+
+    def _end_step(
+        self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: int | None
+    ) -> None:
         if self._closed:
             return
         self._steps.end(raw, loss, metrics, optimizer_step)

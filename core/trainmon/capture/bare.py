@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from trainmon.capture.learning_rate import (
@@ -46,14 +47,22 @@ class LoopContext:
     schedulers: Sequence[Any]
 
     def __eq__(self, other: object) -> bool:
-        # By identity: a stranger's == may return an array, or raise.
-        return isinstance(other, LoopContext) and self._identities() == other._identities()
+        return isinstance(other, LoopContext) and (
+            _are_the_same(self.optimizers, other.optimizers)
+            and _are_the_same(self.schedulers, other.schedulers)
+        )
 
     def __hash__(self) -> int:
-        return hash(self._identities())
+        return hash(tuple(map(id, (*self.optimizers, *self.schedulers))))
 
-    def _identities(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(map(id, each)) for each in (self.optimizers, self.schedulers))
+    def rate_in_force(self) -> float | None:
+        """Return the learning rate of the first group; None where there is none to be read."""
+        if not self.optimizers:
+            return None
+        # Asked at every step: the plain number of a Torch optimizer is read without ado.
+        groups = getattr(self.optimizers[0], "param_groups", None)
+        rate = groups[0].get("lr") if isinstance(groups, list) and groups else None
+        return rate if type(rate) is float else _rates(self).effective()
 
 
 class BareLoop:
@@ -93,8 +102,15 @@ class BareLoop:
 
 def context_of(optimizers: Sequence[Any], scheduler: Any) -> LoopContext:
     """Return what ``control_point`` was given; a scheduler may be one, several or None."""
+    if scheduler is None:
+        return LoopContext(optimizers, ())
     schedulers = scheduler if isinstance(scheduler, (list, tuple)) else (scheduler,)
     return LoopContext(optimizers, tuple(each for each in schedulers if each is not None))
+
+
+def _are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    # By identity: a stranger's == may return an array, or raise.
+    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def objection(context: Any, command: ControlCommand) -> str:
@@ -116,7 +132,7 @@ def rate_told(session: Session, given: Any) -> Any:
     if given is not None or not isinstance(context, LoopContext):
         return given
     try:
-        return _rates(context).effective()
+        return context.rate_in_force()
     except Exception as error:  # noqa: BLE001 - a stranger's optimizer; told, counted
         session.failed("learning_rate", error)
         return None
@@ -124,12 +140,12 @@ def rate_told(session: Session, given: Any) -> Any:
 
 def scalars_told(
     session: Session, metrics: Mapping[str, Any] | None, learning_rate: Any
-) -> dict[str, Any]:
+) -> Mapping[str, Any] | None:
     """Return the scalars of a step by name; of metrics that cannot be read, the rate alone."""
-    told: dict[str, Any] = {}
     rate = rate_told(session, learning_rate)
-    if rate is not None:
-        told["learning_rate"] = rate
+    if rate is None and (metrics is None or type(metrics) is dict):
+        return metrics
+    told: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
     try:
         told.update(metrics if metrics is not None else {})
     except Exception as error:  # noqa: BLE001 - a stranger's mapping; told, the step counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from math import isclose, prod
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from trainmon.capture.device_batch import lies_on_device
 from trainmon.capture.framing import FrameWriter
 from trainmon.capture.landing import UnderWay, can_fetch, fetch_numbers
 from trainmon.capture.pace import Due, FramePace
-from trainmon.channel import StepRecord, TrainerChannel, Word, pack_step
+from trainmon.channel import TrainerChannel, Word, pack_step
 from trainmon.events import BatchEvent, EpochEvent, FrameRequest
 
 if TYPE_CHECKING:
@@ -38,30 +38,50 @@ _MOST_STEPS, _MOST_EPOCHS = 2**62, 2**32
 _LOSS_SLACK = 1e-3
 #: Stands for the loss among the metrics' names.
 _LOSS = object()
+#: As plain numbers: an enumeration's members are looked up anew each time, here at every step.
+_STEPS, _LAST_STEP_NS = int(Word.STEPS), int(Word.LAST_STEP_NS)
+_CAPTURE_NS = int(Word.CAPTURE_NS)
 
 
-class _Told:
-    """A step, of which some numbers may still be on their way."""
+@dataclass(slots=True)
+class _Step:
+    """A step as it is told, of which some numbers may still be on their way."""
 
-    __slots__ = ("here", "step")
+    global_step: int
+    epoch: int
+    batch_index: int
+    time_ms: float
+    loss: float | None
+    optimizer_step: int | None
+    attempt: int
+    metrics: dict[str, float]
+    here: bool = True
+    """Whether no number is on its way any more."""
 
-    def __init__(self, step: StepRecord) -> None:
-        self.step = step
-        self.here = False
-        """Whether no number is on its way any more."""
+    def record(self) -> bytes:
+        """Return the STEP record."""
+        return pack_step(
+            self.global_step,
+            self.epoch,
+            self.batch_index,
+            self.time_ms,
+            self.loss,
+            self.optimizer_step,
+            self.attempt,
+            self.metrics,
+        )
 
     def fields(self, batch_size: int | None) -> dict[str, Any]:
         """Return what a FRAME record says of the step."""
-        step = self.step
         return {
-            "global_step": step.global_step,
-            "epoch": step.epoch,
-            "batch_index": step.batch_index,
-            "time_ms": step.time_ms,
+            "global_step": self.global_step,
+            "epoch": self.epoch,
+            "batch_index": self.batch_index,
+            "time_ms": self.time_ms,
             "batch_size": batch_size,
-            "loss": step.loss,
-            "optimizer_step": step.optimizer_step,
-            "attempt": step.attempt,
+            "loss": self.loss,
+            "optimizer_step": self.optimizer_step,
+            "attempt": self.attempt,
         }
 
 
@@ -117,15 +137,18 @@ class StepRecorder:
 
     def begin(self) -> FrameRequest | None:
         """Return what is wanted of this step, or None; the same until the step ends."""
+        return self._begin(time.monotonic_ns())
+
+    def _begin(self, now_ns: int) -> FrameRequest | None:
         if self._under_way:
             self._under_way.settle()
-        if self._request is None and not self._picture_under_way:
-            now_ns = time.monotonic_ns()
-            if self._frames.gathering or self._take_slot(now_ns):
-                self._request = FrameRequest(
-                    max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
-                    tile_size=self._words[Word.TILE_SIZE] or _DEFAULT_TILE,
-                )
+        if self._request is not None or self._picture_under_way:
+            return self._request
+        if self._frames.gathering or self._take_slot(now_ns):
+            self._request = FrameRequest(
+                max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
+                tile_size=self._words[Word.TILE_SIZE] or _DEFAULT_TILE,
+            )
         return self._request
 
     def _take_slot(self, now_ns: int) -> bool:
@@ -144,9 +167,8 @@ class StepRecorder:
         self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any
     ) -> None:
         """Write what is known of the step, and count it, whatever cannot be read of it."""
-        started_ns = time.perf_counter_ns()
-        request = self.begin()
         now_ns = time.monotonic_ns()
+        request = self._begin(now_ns)
         try:
             step = self._write(loss, metrics, optimizer_step)
         finally:
@@ -156,38 +178,40 @@ class StepRecorder:
             if request is not None and raw is not None:
                 self._show(raw, step, request, now_ns, step_ns)
         finally:
-            self._words[Word.CAPTURE_NS] += time.perf_counter_ns() - started_ns
+            self._words[_CAPTURE_NS] += time.monotonic_ns() - now_ns
 
-    def _write(self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any) -> _Told:
+    def _write(self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any) -> _Step:
         late: dict[Any, Any] = {}
-        step = StepRecord(
-            global_step=self.global_step,
-            epoch=self.epoch,
-            batch_index=self.batch_index,
-            time_ms=time.time() * 1e3,
-            loss=None if loss is None else self._number("loss", loss, late, _LOSS),
-            optimizer_step=self._whole("optimizer_step", optimizer_step),
-            attempt=self.attempt,
-            metrics=self.numbers(metrics, late) if metrics else {},
+        if loss is not None and type(loss) is not float:
+            loss = self._number("loss", loss, late, _LOSS)
+        if optimizer_step is not None:
+            optimizer_step = self._whole("optimizer_step", optimizer_step)
+        step = _Step(
+            self.global_step,
+            self.epoch,
+            self.batch_index,
+            time.time() * 1e3,
+            loss,
+            optimizer_step,
+            self.attempt,
+            self.numbers(metrics, late) if metrics else {},
         )
-        told = _Told(step)
         if not late and not self._under_way:
-            told.here = True
             self._send(step)
-            return told
+            return step
+        step.here = False
 
         def land(found: Mapping[Any, float]) -> None:
-            metrics = {name: value for name, value in found.items() if name is not _LOSS}
-            loss = found.get(_LOSS, step.loss)
-            told.step = replace(step, loss=loss, metrics={**step.metrics, **metrics})
-            told.here = True
-            self._send(told.step)
+            step.loss = found.get(_LOSS, step.loss)
+            step.metrics.update((name, found[name]) for name in found if name is not _LOSS)
+            step.here = True
+            self._send(step)
 
         self._when_landed(late, land)
-        return told
+        return step
 
-    def _send(self, step: StepRecord) -> None:
-        if not self._records.write(pack_step(step), self._reserve):
+    def _send(self, step: _Step) -> None:
+        if not self._records.write(step.record(), self._reserve):
             self._words[Word.REFUSED_SCALARS] += 1
 
     def _when_landed(
@@ -204,39 +228,39 @@ class StepRecorder:
     def _count(self, now_ns: int) -> int:
         """Count a step, and return how long it took; 0: unknown."""
         words = self._words
-        last_ns = words[Word.LAST_STEP_NS]
+        last_ns = words[_LAST_STEP_NS]
         self.global_step += 1
         self.batch_index += 1
-        words[Word.STEPS] += 1
-        words[Word.LAST_STEP_NS] = now_ns
+        words[_STEPS] += 1
+        words[_LAST_STEP_NS] = now_ns
         self._request = None
         return now_ns - last_ns if last_ns else 0
 
     def _show(
-        self, raw: Any, told: _Told, request: FrameRequest, now_ns: int, step_ns: int
+        self, raw: Any, step: _Step, request: FrameRequest, now_ns: int, step_ns: int
     ) -> None:
         started_ns = time.thread_time_ns()  # not what the training lost to others meanwhile
         batch = self._collect(raw)
         if batch is None:
             return
         # A picture that is here waits all the same for the loss that it is shown with.
-        if not told.here or lies_on_device(batch):
-            self._send_for(batch, told, request, step_ns)
-        elif self._add(batch, told, request, now_ns, step_ns):
+        if not step.here or lies_on_device(batch):
+            self._send_for(batch, step, request, step_ns)
+        elif self._add(batch, step, request, now_ns, step_ns):
             self._relay.wake()
         self._pace.spent(time.thread_time_ns() - started_ns, now_ns)
 
     def _add(
         self,
         batch: BatchEvent,
-        told: _Told,
+        step: _Step,
         request: FrameRequest,
         now_ns: int,
         step_ns: int,
         rows: Array | None = None,
     ) -> bool:
-        fields = told.fields(self._batch_size(batch))
-        if batch.mean_loss is not None and not self._is_loss(batch.mean_loss, told.step.loss):
+        fields = step.fields(self._batch_size(batch))
+        if batch.mean_loss is not None and not self._is_loss(batch.mean_loss, step.loss):
             batch = replace(batch, sample_losses=None)
         return self._frames.add(batch, fields, request, now_ns, step_ns, rows)
 
@@ -247,7 +271,7 @@ class StepRecorder:
         return isclose(number, loss, rel_tol=_LOSS_SLACK, abs_tol=1e-6)
 
     def _send_for(
-        self, batch: BatchEvent, told: _Told, request: FrameRequest, step_ns: int
+        self, batch: BatchEvent, step: _Step, request: FrameRequest, step_ns: int
     ) -> None:
         """Have the samples sent, and shown once they are here."""
         sent = self._frames.send_for(batch, request)
@@ -261,7 +285,7 @@ class StepRecorder:
                 self._frames.give_up()
                 return
             batch = sent.landed()  # before its rows are asked for: only now all are known
-            if self._add(batch, told, request, time.monotonic_ns(), step_ns, sent.rows):
+            if self._add(batch, step, request, time.monotonic_ns(), step_ns, sent.rows):
                 self._relay.wake()
 
         self._under_way.put(sent.ready, show)
@@ -374,7 +398,9 @@ class StepRecorder:
         """Return those values that are numbers; tell of the others, but for those on a device."""
         numbers = {}
         for name, value in values.items():
-            number = self._number(name, value, late, failed=failed)
+            # What most steps tell, and quickly.
+            plain = type(value) is float
+            number = value if plain else self._number(name, value, late, failed=failed)
             if number is not None:
                 numbers[str(name).replace("\0", " ")] = number
         return numbers

@@ -41,6 +41,7 @@ class Kind(IntEnum):
 
 
 _STEP = struct.Struct("=BBHIqqddqI4x")
+_STEP_KIND = int(Kind.STEP)
 _HAS_LOSS, _HAS_OPTIMIZER_STEP = 1, 2
 
 
@@ -62,39 +63,51 @@ class StepRecord:
 # json.dumps would make an encoder for each call that asks for these separators.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
-#: The names of the metrics of a step, joined, by the names themselves: a loop logs the same ones.
-_joined: dict[tuple[str, ...], bytes] = {}
+#: By the names of a step's metrics: the layout of its numbers, and the names joined. A loop logs
+#: the same ones at each step.
+_layouts: dict[tuple[str, ...], tuple[struct.Struct, bytes]] = {}
 
 
-def _join(names: tuple[str, ...]) -> bytes:
-    blob = _joined.get(names)
-    if blob is None:
-        if len(_joined) > 1000:  # a script that makes up names must not grow this for ever
-            _joined.clear()
-        blob = _joined[names] = "\0".join(names).encode("utf-8", "replace")
-    return blob
+def _layout(names: tuple[str, ...]) -> tuple[struct.Struct, bytes]:
+    if len(_layouts) > 1000:  # a script that makes up names must not grow this for ever
+        _layouts.clear()
+    numbers = struct.Struct(f"{_STEP.format}{len(names)}d")
+    found = _layouts[names] = (numbers, "\0".join(names).encode("utf-8", "replace"))
+    return found
 
 
-def pack_step(step: StepRecord) -> bytes:
-    """Return the record of a step; about 1 µs."""
-    loss, optimizer_step, metrics = step.loss, step.optimizer_step, step.metrics
-    flags = (loss is not None) * _HAS_LOSS | (optimizer_step is not None) * _HAS_OPTIMIZER_STEP
-    header = _STEP.pack(
-        Kind.STEP,
-        flags,
-        len(metrics),
-        step.epoch,
-        step.global_step,
-        step.batch_index,
-        step.time_ms,
-        0.0 if loss is None else loss,
-        0 if optimizer_step is None else optimizer_step,
-        step.attempt,
+def pack_step(
+    global_step: int,
+    epoch: int,
+    batch_index: int,
+    time_ms: float,
+    loss: float | None,
+    optimizer_step: int | None,
+    attempt: int,
+    metrics: Mapping[str, float],
+) -> bytes:
+    """Return the record of a step, given the fields of :class:`StepRecord`; about 1 µs."""
+    names = tuple(metrics)
+    numbers, joined = _layouts.get(names) or _layout(names)
+    flags = 0 if loss is None else _HAS_LOSS
+    if optimizer_step is not None:
+        flags |= _HAS_OPTIMIZER_STEP
+    return (
+        numbers.pack(
+            _STEP_KIND,
+            flags,
+            len(names),
+            epoch,
+            global_step,
+            batch_index,
+            time_ms,
+            0.0 if loss is None else loss,
+            optimizer_step or 0,
+            attempt,
+            *metrics.values(),
+        )
+        + joined
     )
-    if not metrics:
-        return header
-    values = struct.pack(f"={len(metrics)}d", *metrics.values())
-    return header + values + _join(tuple(metrics))
 
 
 def _unpack_step(payload: bytes) -> StepRecord:

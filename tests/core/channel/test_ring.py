@@ -180,7 +180,7 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 )
 def test_a_step_comes_back_as_it_was(step: StepRecord) -> None:
     """Packing loses nothing: absent stays absent, NaN stays NaN, names keep any character."""
-    kind, found = unpack(pack_step(step))
+    kind, found = unpack(pack_step(**vars(step)))
     assert kind is Kind.STEP
     assert isinstance(found, StepRecord)
     for field in StepRecord.__dataclass_fields__:

@@ -338,7 +338,7 @@ class Trainer:
                     **fields,
                 }
             )
-            assert self.channel.records.write(pack_step(record))
+            assert self.channel.records.write(pack_step(**vars(record)))
             self.words[Word.STEPS] += 1
             self.words[Word.LAST_STEP_NS] = time.monotonic_ns()
 
