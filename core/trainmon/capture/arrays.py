@@ -69,6 +69,9 @@ def place_of(value: Any) -> str:
     if framework == "tensorflow":  # "/job:localhost/replica:0/task:0/device:GPU:0"
         return str(getattr(value, "device", "")).rpartition("device:")[2].partition(":")[0].lower()
     if framework in ("jax", "jaxlib"):
+        platform = getattr(value, "platform", None)
+        if callable(platform):  # a third of the time of the way through its devices
+            return str(platform())
         devices = value.devices() if callable(getattr(value, "devices", None)) else ()
         return next((str(device.platform) for device in devices), "cpu")
     return "cpu"
@@ -136,11 +139,17 @@ def as_numpy(value: Any) -> Array:
         TypeError: It is no array of numbers, or lies on an accelerator.
     """
     _refuse_device(value)
+    return _here_as_numpy(value)
+
+
+def _here_as_numpy(value: Any) -> Array:
     # asarray, for a subclass (a matrix, a masked array) would index in a way of its own.
     array = np.asarray(_torch_as_numpy(value) if _framework_of(type(value)) == "torch" else value)
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.name != "bfloat16":
         raise TypeError(f"an array of {array.dtype}, where numbers were expected")
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    return array.astype(np.float32)
 
 
 def reads_in_place(value: Any) -> bool:
@@ -193,8 +202,9 @@ def scalar(value: Any) -> float:
     if _framework_of(type(value)) == "torch" and value.device.type == "cpu" and value.numel() == 1:
         return float(value.item())  # a tenth of the time of the way through NumPy
     if would_wait(value):
+        _refuse_device(value)
         raise OnDeviceError("a number that is still computed: to read it here would wait for it")
-    array = as_numpy(value)
+    array = _here_as_numpy(value)
     if array.size != 1:
         raise ValueError(f"an array of shape {array.shape}, where one number was expected")
     return float(array.reshape(()))

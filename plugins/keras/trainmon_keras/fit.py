@@ -126,6 +126,7 @@ class Fit:
         self._next_metrics: dict[str, float] = {}
         self._done = 0
         self._said_of_words = False
+        self._numbers: dict[tuple[str, type], bool] = {}
         self.evaluating = False
 
     # Beginning and end.
@@ -183,7 +184,7 @@ class Fit:
 
     def _tell_step(self, extras: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         # Read by the session, which waits for no device; here nothing is looked into.
-        numbers = {name: value for name, value in logs.items() if _is_number(value)}
+        numbers = {name: value for name, value in logs.items() if self._is_number(name, value)}
         mean = numbers.pop("loss", None)
         loss = extras.get("loss", mean)
         metrics = numbers
@@ -199,6 +200,13 @@ class Fit:
             self._say_if_words_are_unknown(extras["texts"])
         raw = StepExtras(extras, self._vocabulary)
         self.session.step_ended(raw, loss=loss, metrics=metrics)
+
+    def _is_number(self, name: str, value: Any) -> bool:
+        """Return whether a metric is a number, as it was when it was of that type before."""
+        key = (name, type(value))
+        if key not in self._numbers:
+            self._numbers[key] = _is_number(value)
+        return self._numbers[key]
 
     def _hidden_steps(self) -> int:
         """Return how many steps this execution made before the one that is seen."""

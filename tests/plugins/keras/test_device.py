@@ -95,7 +95,7 @@ def test_a_step_is_handed_on_unread():
     session = SimpleNamespace(step_ended=lambda raw, **named: told.update(named, raw=raw))
     fit = object.__new__(Fit)
     fit.session, fit._each, fit._next_metrics, fit._vocabulary = session, 1, {}, ()
-    fit._done, fit._steps_per_epoch, fit._said_of_words = 0, None, False
+    fit._done, fit._steps_per_epoch, fit._said_of_words, fit._numbers = 0, None, False, {}
     loss, rate, accuracy, images = Unreadable(), Unreadable(), Unreadable(), Unreadable(16, 8, 8, 1)
     extras = {"loss": loss, "learning_rate": rate, "images": images}
     fit._tell_step(extras, {"loss": Unreadable(), "accuracy": accuracy, "text": "a", "more": {}})
