@@ -1,6 +1,7 @@
 """An untouched script of two ranks, that logs the rate of every step.
 
-``python ddp.py FOLDER STRATEGY``: each rank writes FOLDER/log-RANK.
+``python ddp.py FOLDER STRATEGY``: each rank writes FOLDER/log-RANK. ``fsdp2`` is Lightning's
+ModelParallelStrategy with torch's ``fully_shard``; Lightning refuses its older FSDP on a CPU.
 """
 
 from __future__ import annotations
@@ -33,11 +34,33 @@ class Plain(Classifier):
         return torch.optim.SGD(self.parameters(), lr=self.hparams.rate)
 
 
-if __name__ == "__main__":
+class Sharded(Plain):
+    """With each rank holding half of every parameter."""
+
+    def configure_model(self) -> None:
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = self.device_mesh["data_parallel"]
+        for part in (self.net, self.head):
+            fully_shard(part, mesh=mesh)
+
+
+def main(folder: str, strategy: str) -> None:
+    """Train until somebody stops it."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    module: Any = Plain()
+    chosen: Any = strategy
+    if strategy == "fsdp2":
+        from lightning.pytorch.strategies import ModelParallelStrategy
+
+        chosen = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+        module = Sharded()
     fit = trainer(
-        sys.argv[1], [Log()], max_epochs=100_000, devices=2, strategy=sys.argv[2],
-        num_sanity_val_steps=0,
-    )  # fmt: skip
-    fit.fit(Plain(), loader(PICTURES.repeat(4, 1, 1, 1), LABELS.repeat(4)), loader())
+        folder, [Log()], max_epochs=100_000, devices=2, strategy=chosen, num_sanity_val_steps=0
+    )
+    fit.fit(module, loader(PICTURES.repeat(4, 1, 1, 1), LABELS.repeat(4)), loader())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

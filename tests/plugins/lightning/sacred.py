@@ -1,6 +1,7 @@
 """A training that writes each loss and the final weights to the last bit, with trainmon or alone.
 
-``python sacred.py FOLDER [alone]``: a model of pictures, then the same compiled.
+``python sacred.py FOLDER [alone] [inductor]``: a model of pictures, then the same compiled; with
+``inductor`` only that, by torch's own compiler, which needs one for C++.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class Quiet(Classifier):
         return torch.nn.functional.cross_entropy(self(images), labels)
 
 
-def train(folder: Path, file: Any, alone: bool, compiled: bool) -> None:
-    """Train one model, with all that is random or kept between steps."""
+def train(folder: Path, file: Any, alone: bool, backend: str = "") -> None:
+    """Train one model, with all that is random or kept between steps; compiled by a backend."""
     pl.seed_everything(3)
     torch._dynamo.reset()
-    module = Quiet() if compiled else Classifier()
+    module = Quiet() if backend else Classifier()
     callbacks: list[Any] = [Log(file)]
     if not alone:
         from trainmon_lightning import TrainmonCallback
@@ -54,7 +55,7 @@ def train(folder: Path, file: Any, alone: bool, compiled: bool) -> None:
         folder, callbacks, max_epochs=3, precision="bf16-mixed", accumulate_grad_batches=2,
         val_check_interval=10, gradient_clip_val=1.0,
     )  # fmt: skip
-    shown = torch.compile(module, backend="eager") if compiled else module
+    shown = torch.compile(module, backend=backend) if backend else module
     torch._dynamo.utils.counters.clear()
     fit.fit(shown, loader(PICTURES, LABELS), loader(PICTURES[:8], LABELS[:8]))
     weights = b"".join(each.detach().numpy().tobytes() for each in module.parameters())
@@ -70,8 +71,8 @@ def main() -> None:
     torch.set_num_threads(1)
     folder, alone = Path(sys.argv[1]), "alone" in sys.argv[2:]
     with (folder / "losses").open("w") as file:
-        train(folder, file, alone, compiled=False)
-        train(folder, file, alone, compiled=True)
+        for backend in ("inductor",) if "inductor" in sys.argv[2:] else ("", "eager"):
+            train(folder, file, alone, backend)
 
 
 if __name__ == "__main__":

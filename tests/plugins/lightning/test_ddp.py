@@ -19,7 +19,8 @@ from trainmon.v1.control_pb2 import (
     SaveCheckpoint,
     Stop,
 )
-from viewer import viewer
+from trainmon.v1.telemetry_pb2 import BatchData
+from viewer import Viewer, viewer
 
 HERE = Path(__file__).parent
 PATIENCE_S = 150
@@ -27,7 +28,7 @@ PATIENCE_S = 150
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "fsdp2"])
 def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path, strategy: str) -> None:
     """Rates are equal at every step, and checkpoint, validation, pause and stop hang no rank."""
     _, address = processes.monitor()
@@ -55,6 +56,7 @@ def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path, stra
             at_step(lines(logs[0]) + 1 if "pause" not in action else 1)
 
         at_step(5)
+        assert {each.true_class for each in _picture(seen, joined).ground_truth} <= {0, 1, 2}
         for factor in (0.5, 0.25, 3.0):
             applied(adjust_learning_rate=AdjustLearningRate(factor=factor))
         applied(save_checkpoint=SaveCheckpoint())
@@ -65,7 +67,23 @@ def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path, stra
         seen.send(joined, stop=Stop())
         seen.in_state("STOPPED", 60)
     assert script.wait(PATIENCE_S) == 0
+    # Of sharded parameters a folder with a file of each rank.
+    (saved,) = (tmp_path / "checkpoints").glob("trainmon-step=*.ckpt")
+    assert saved.is_dir() == (strategy == "fsdp2")
     rates = [log.read_text().splitlines() for log in logs]
     assert rates[0] == rates[1]
     assert len({line.split()[1] for line in rates[0]}) == 4
-    assert list((tmp_path / "checkpoints").glob("trainmon-step=*.ckpt"))
+
+
+def _picture(seen: Viewer, session: str) -> BatchData:
+    """Return a picture in which each sample has its prediction and its truth."""
+    stream = seen.watch(session)
+    try:
+        pictures = (event.batch_data for event in stream if event.HasField("batch_data"))
+        return next(each for each in pictures if _lengths(each) == {16})
+    finally:
+        stream.cancel()  # type: ignore[attr-defined] # a grpc call, which is an iterator too
+
+
+def _lengths(picture: BatchData) -> set[int]:
+    return {len(part) for part in (picture.images, picture.predictions, picture.ground_truth)}

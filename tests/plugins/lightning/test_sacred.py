@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-grpc = pytest.importorskip("grpc")
+pytest.importorskip("grpc")
 pytest.importorskip("lightning", reason="no lightning found: it is not installed")
 
-from stack import Stack, eventually, kill, lines, relay_of, stack  # noqa: E402 - after the skips
-from trainmon.cli.children import Child  # noqa: E402 - as above
-from viewer import viewer  # noqa: E402 - as above
+from stack import Stack, eventually, kill, lines, relay_of, stack
+from trainmon.cli.children import Child
+from viewer import viewer
+from watching import watch_to_the_end
 
 HERE = Path(__file__).parent
 NOWHERE = "127.0.0.1:9"
@@ -57,23 +56,10 @@ def test_watched(processes: Stack, tmp_path: Path, alone: str) -> None:
     """A viewer who asks for 60 frames a second changes nothing, nor the number of graphs."""
     _, address = processes.monitor()
     training = _start(processes, address, tmp_path / "watched")
-    steps: list[int] = []
     with viewer(address) as seen:
         sessions = eventually(seen.sessions, "a session", PATIENCE_S)
-        stream = seen.watch(sessions[0].session_id, frames_per_second=60, tile_size=128)
-
-        def read() -> None:
-            with suppress(grpc.RpcError):  # the stream was cancelled
-                steps.extend(e.batch_data.global_step for e in stream if e.HasField("batch_data"))
-
-        thread = threading.Thread(target=read, name="watching")
-        thread.start()
-        try:
-            assert training.wait(PATIENCE_S) == 0
-        finally:
-            stream.cancel()  # type: ignore[attr-defined] # a grpc call, which is an iterator too
-            thread.join()
-    assert steps
+        session = sessions[0].session_id
+        assert watch_to_the_end(seen, session, training, PATIENCE_S)
     assert (tmp_path / "watched" / "losses").read_text() == alone
 
 
