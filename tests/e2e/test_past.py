@@ -124,7 +124,7 @@ def test_tiles_of_the_past_are_sorted_filtered_and_enlarged(dashboard: Dashboard
     assert moment(dashboard) is not None
 
 
-@pytest.mark.parametrize("way", ["Escape", "l", "button"])
+@pytest.mark.parametrize("way", ["Escape", "l", "button", "toggle"])
 def test_back_to_live(dashboard: Dashboard, run: str, way: str) -> None:
     """One key or one click paints live pictures again."""
     opened(dashboard, run)
@@ -132,6 +132,9 @@ def test_back_to_live(dashboard: Dashboard, run: str, way: str) -> None:
     settled_frame(dashboard)
     if way == "button":
         dashboard.part("back-to-live").click()
+    elif way == "toggle":
+        expect(dashboard.part("look-back")).to_have_attribute("aria-pressed", "true")
+        dashboard.part("look-back").click()
     else:
         dashboard.page.keyboard.press(way)
     expect(dashboard.part("past-bar")).to_have_count(0)

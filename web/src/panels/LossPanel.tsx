@@ -7,6 +7,7 @@ import { preferences, setPreferences } from "../runtime/preferences";
 import type { AxisKind } from "../store/axis";
 import { LOSS } from "../store/metrics";
 import { usePreferences, useRun, useStore } from "../ui/hooks";
+import { LineIcon } from "../ui/icons";
 import { Nothing, Panel, Toggle } from "../ui/parts";
 import { ZoomButtons } from "./ZoomButtons";
 
@@ -49,11 +50,29 @@ const AXES: { kind: AxisKind; word: string }[] = [
   { kind: "time", word: "Time" },
 ];
 
+/** A way into the past for those who try no click on a curve. */
+function LookBack() {
+  const run = useRun();
+  const looking = useStore(run.scrubber.shown) !== undefined;
+  return (
+    <Toggle
+      pressed={looking}
+      onPress={(pressed) => (pressed ? run.nudge(-1, true) : run.scrubber.live())}
+      title="Show a moment of the past; clicking or dragging on a curve chooses it"
+      testId="look-back"
+    >
+      <LineIcon name="past" />
+      Look back
+    </Toggle>
+  );
+}
+
 function LossTools() {
   const { axis, logarithmic, smoothing } = usePreferences();
   return (
     <div className="tools">
       <ZoomButtons />
+      <LookBack />
       <label className="rate" title="How much of the past the smoothed line keeps">
         <span>Smooth</span>
         <input
