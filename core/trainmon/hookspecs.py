@@ -290,8 +290,12 @@ def trainmon_monitor_command_changed(record: CommandRecord) -> None:
 def trainmon_open_store(url: str) -> Store | None:
     """Open a store for what the monitor keeps.
 
+    A subclass of :class:`Store` with its abstract methods serves, and its sessions end with the
+    monitor. One that sets ``durable`` and implements ``sessions``, ``load``, ``put_session`` and
+    ``put_error`` as well brings them back.
+
     Args:
-        url: As configured; its scheme says whose it is, such as ``memory:``.
+        url: As configured; its scheme says whose it is. ``memory:`` and ``sqlite:`` are taken.
 
     Returns:
         The store, or None where the scheme is another's.
