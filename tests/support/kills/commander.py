@@ -1,0 +1,126 @@
+"""Somebody who sends commands all the time, and remembers what was promised of each."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import grpc
+
+from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand, SetControl
+from viewer import ENDS, viewer
+
+if TYPE_CHECKING:
+    from kills.ledger import Tally
+    from kills.processes import Run
+    from kills.stand import Stand
+
+__all__ = ["Commander"]
+
+_EVERY_S = 0.25
+_TRIES = 40
+_ENDS = {
+    CommandState.COMMAND_STATE_APPLIED,
+    CommandState.COMMAND_STATE_REJECTED,
+    CommandState.COMMAND_STATE_EXPIRED,
+}
+
+
+class Commander:
+    """Sets the control ``level`` of living runs to ever new values, from a thread.
+
+    Args:
+        stand: Whose monitor is asked.
+    """
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="commander")
+        self.recorded: dict[str, list[ControlCommand]] = {}
+        """By run, what the monitor has answered to be on record."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more; idempotent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        level = 0
+        with viewer(f"127.0.0.1:{self._stand.port}") as seen:
+            while not self._stopping.wait(_EVERY_S):
+                try:
+                    sessions = [each for each in seen.sessions() if each.state not in ENDS]
+                except grpc.RpcError:
+                    continue
+                for session in sessions[-3:]:
+                    level += 1
+                    command = ControlCommand(
+                        command_id=uuid.uuid4().hex,
+                        issued_by="the stand",
+                        set_control=SetControl(name="level", value=level),
+                    )
+                    asked = CommandRecord(session_id=session.session_id, command=command)
+                    if self._send(seen.send_again, asked):
+                        self.recorded.setdefault(session.session_name, []).append(command)
+
+    def _send(self, send: object, asked: CommandRecord) -> bool:
+        """Send a command, again where no answer came; return whether it is on record."""
+        for _ in range(_TRIES):
+            try:
+                send(asked)  # type: ignore[operator] # a method of the viewer
+            except grpc.RpcError as error:
+                if error.code() not in (  # type: ignore[attr-defined] # every one of a call has it
+                    grpc.StatusCode.UNAVAILABLE,
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    grpc.StatusCode.CANCELLED,
+                ):
+                    return False
+                if self._stopping.wait(_EVERY_S):
+                    return False
+            else:
+                return True
+        return False
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def judge(self, run: Run, session_id: str, tally: Tally) -> None:
+        """Look at what became of every command of a run."""
+        records: dict[str, list[CommandRecord]] = {}
+        for record in self._stand.viewer.snapshot(session_id).commands:
+            records.setdefault(record.command.command_id, []).append(record)
+        file = run.folder / "levels"
+        levels = file.read_text().split() if file.exists() else []
+        done = Counter(float.fromhex(line) for line in levels)
+        tally.commands += len(records)
+        for command in self.recorded.get(run.name, ()):
+            if command.command_id not in records:
+                tally.endless += 1
+                tally.remarks.append(f"command {command.command_id} is no longer on record")
+        for found in records.values():
+            self._judge_one(found, done, run, tally)
+
+    def _judge_one(
+        self, found: list[CommandRecord], done: Counter[float], run: Run, tally: Tally
+    ) -> None:
+        record = found[0]
+        told = f"command {record.command.command_id} is {CommandState.Name(record.state)}"
+        times = done[record.command.set_control.value]
+        applied = record.state == CommandState.COMMAND_STATE_APPLIED
+        # The training, killed right after it had done it, could tell nobody.
+        untold = run.killed and times == 1
+        if len(found) != 1 or record.state not in _ENDS:
+            tally.endless += 1
+            tally.remarks.append(f"{told}, {len(found)} times on record")
+        elif times > 1 or (applied != (times == 1) and not (untold and not applied)):
+            tally.contradicted += 1
+            tally.remarks.append(
+                f"{told} ({record.result.message}), and was carried out {times} times"
+            )

@@ -1,0 +1,70 @@
+"""The table of docs/losses.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from kills.faults import KINDS
+from kills.ledger import Tally
+
+__all__ = ["write_report"]
+
+_START, _END = "<!-- kills: start -->", "<!-- kills: end -->"
+_HEAD = (
+    "| what was done | rounds | runs | steps handed over | scalars compared | lost | doubled "
+    "| not as told | commands | without one end |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+)
+
+
+def write_report(path: Path, found: Mapping[str, Tally]) -> None:
+    """Put the table between the marks of a page that is there."""
+    text = path.read_text()
+    before, rest = text.split(_START, 1)
+    after = rest.split(_END, 1)[1]
+    rows = "".join(_row(KINDS[name].title, tally) for name, tally in found.items())
+    total = Tally()
+    for tally in found.values():
+        total.add(tally)
+    rows += _row("**all**", total)
+    path.write_text(
+        f"{before}{_START}\n\n{_HEAD}{rows}\n{_at_risk(total)}\n\n{_machine()}\n\n{_END}{after}"
+    )
+
+
+def _row(title: str, tally: Tally) -> str:
+    numbers = (
+        tally.rounds,
+        tally.runs,
+        tally.steps,
+        tally.rows,
+        tally.lost,
+        tally.doubled,
+        tally.differing,
+        tally.commands,
+        tally.endless + tally.contradicted,
+    )
+    return f"| {title} | {' | '.join(f'{number:,}' for number in numbers)} |\n"
+
+
+def _at_risk(total: Tally) -> str:
+    return (
+        "Where training and relay were killed within the same moment, the newest steps had not "
+        f"reached the disk: {total.at_risk:,} steps in all, the oldest of them told "
+        f"{total.oldest_at_risk_ms:.0f} ms before. They are not counted as lost."
+    )
+
+
+def _machine() -> str:
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, trainmon {version('trainmon')}, protobuf "
+        f"{version('protobuf')}, grpclib {version('grpclib')}, SQLAlchemy {version('sqlalchemy')}."
+    )

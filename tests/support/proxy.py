@@ -1,0 +1,182 @@
+"""A TCP proxy on loopback whose bytes can be held, delayed, spoiled and cut at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["Direction", "Proxy"]
+
+_CHUNK = 16 << 10
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Direction:
+    """What happens to the bytes of one direction. Set its fields from any thread."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        """Each chunk of at most 16 KiB is held for so long."""
+        self.bytes_per_s = 0.0
+        """Most that passes; 0: no limit."""
+        self.spoil: Callable[[bytes], bytes] | None = None
+        """Makes something else of the next chunk, once."""
+        self.passed = 0
+        """Bytes passed on so far."""
+        self.open = asyncio.Event()
+
+
+class Proxy:
+    """Passes connections on to a port of this machine; runs in a thread of its own.
+
+    Args:
+        target: That port.
+        seed: Of the bytes that :meth:`corrupt` changes.
+    """
+
+    def __init__(self, target: int, seed: int = 0) -> None:
+        self.target = target
+        self.up, self.down = Direction(), Direction()
+        """Towards the target, and back."""
+        self._random = random.Random(seed)
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
+        self._thread = threading.Thread(target=self._run, name="proxy")
+        self._thread.start()
+        self.port = 0
+        self._do(self._listen())
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    # --- what can be done to it -------------------------------------------------------------------
+
+    def stall(self) -> None:
+        """Take connections and bytes, and pass nothing on."""
+        self._loop.call_soon_threadsafe(self._hold)
+
+    def partition(self) -> None:
+        """Pass nothing of the connections there are, and refuse others."""
+        self.stall()
+        self._do(self._refuse())
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        self._do(self._reset())
+
+    def corrupt(self, direction: Direction, count: int = 1) -> None:
+        """Change ``count`` bytes of the next chunk of a direction."""
+
+        def spoil(data: bytes) -> bytes:
+            changed = bytearray(data)
+            for _ in range(count):
+                changed[self._random.randrange(len(changed))] ^= self._random.randrange(1, 256)
+            return bytes(changed)
+
+        direction.spoil = spoil
+
+    def heal(self) -> None:
+        """Pass everything on again, at once."""
+        for direction in (self.up, self.down):
+            direction.delay_s = direction.bytes_per_s = 0.0
+            direction.spoil = None
+        self._do(self._listen())
+
+    def close(self) -> None:
+        """End it and every connection."""
+        self._do(self._refuse())
+        self._do(self._reset())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    # --- inside its thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def _hold(self) -> None:
+        self.up.open.clear()
+        self.down.open.clear()
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(
+                self._serve, "127.0.0.1", self.port, limit=_CHUNK, reuse_address=True
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+        self.up.open.set()
+        self.down.open.set()
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _reset(self) -> None:
+        for task, writers in tuple(self._connections.items()):
+            for writer in writers:
+                own: socket.socket = writer.get_extra_info("socket")
+                with suppress(OSError):  # closed meanwhile
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            return
+        self._connections[task] = (writer,)
+        try:
+            await self._connect(task, reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # the target is not there, or the connection was cut
+        finally:
+            for each in self._connections.pop(task):
+                each.transport.abort()
+
+    async def _connect(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await self.up.open.wait()
+        beyond, target = await asyncio.open_connection("127.0.0.1", self.target, limit=_CHUNK)
+        self._connections[task] = (writer, target)
+        ways = [
+            asyncio.ensure_future(_pass(reader, target, self.up)),
+            asyncio.ensure_future(_pass(beyond, writer, self.down)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _pass(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, direction: Direction
+) -> None:
+    while data := await source.read(_CHUNK):
+        if direction.delay_s:
+            await asyncio.sleep(direction.delay_s)
+        if direction.bytes_per_s:
+            await asyncio.sleep(len(data) / direction.bytes_per_s)
+        await direction.open.wait()
+        if direction.spoil is not None:
+            data, direction.spoil = direction.spoil(data), None
+        target.write(data)
+        await target.drain()
+        direction.passed += len(data)
