@@ -32,6 +32,8 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
         images: Where the pictures are in x: a key, an index or a function of x; False: none.
         targets: Likewise the truth, in y.
         outputs: Likewise the prediction, in what the model returns.
+        box_format: How the boxes of y are told, such as ``rel_xywh``; unset: as the model's
+            ``bounding_box_format``, else ``xyxy``.
         normalization: ``{"mean": [...], "std": [...]}`` by which the pictures were normalised, per
             channel, of pixels from 0 to 1.
         vocabulary: Words by token id, where x holds token ids; unset: that of the model's
@@ -48,6 +50,7 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
         images: Pick = None,
         targets: Pick = None,
         outputs: Pick = None,
+        box_format: str = "",
         normalization: Mapping[str, Sequence[float]] | None = None,
         vocabulary: Sequence[str] = (),
         checkpoints: str | Path = "trainmon-checkpoints",
@@ -60,6 +63,7 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
             images=images,
             targets=targets,
             outputs=outputs,
+            box_format=box_format,
             normalization=normalization,
             vocabulary=vocabulary,
             checkpoints=checkpoints,

@@ -7,12 +7,13 @@ variables, no calls back into Python, and the same graph whether anyone watches 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 
 from trainmon_keras.backends import Backend
+from trainmon_keras.boxes import corners, find_boxes
 from trainmon_keras.choose import Leaf, Pick, pictures, tokens, truth_and_prediction
 
 __all__ = ["SCALARS", "Choice", "Seen", "make_extras"]
@@ -33,6 +34,8 @@ class Choice:
     images: Pick = None
     targets: Pick = None
     outputs: Pick = None
+    box_format: str = ""
+    """How boxes are told; empty: as the model says, else ``xyxy``."""
 
 
 @dataclass
@@ -72,7 +75,8 @@ def make_extras(
         say: Tells people.
     """
     values = seen.values
-    parts = _parts(values, choice, say)
+    told_boxes = choice.box_format or getattr(model, "bounding_box_format", "") or "xyxy"
+    parts = _parts(values, replace(choice, box_format=told_boxes), say)
     extras: dict[str, Any] = {}
     if "loss" in values:
         extras["loss"] = _number(values["loss"])
@@ -106,6 +110,11 @@ def _parts(
         y, y_pred = values.get("y"), values.get("y_pred")
         truth, predicted = truth_and_prediction(y, y_pred, choice.targets, choice.outputs)
         found["targets"], found["outputs"] = truth, predicted
+        if found["images"] is not None and choice.targets is None and find_boxes(y) is not None:
+            # Numbers of a detector's step are no prediction of the picture.
+            found["outputs"] = found["outputs"] if choice.outputs is not None else None
+            found["targets"] = None
+            found.update(_boxes(y, found["images"], choice.box_format))
     except ValueError as error:
         say(f"what was chosen to be shown cannot be: {error}")
     shown = {role: leaf for role, leaf in found.items() if leaf is not None and _fits(leaf, role)}
@@ -115,12 +124,31 @@ def _parts(
             "TrainmonCallback(images=lambda x: ...)"
         )
     told = "; ".join(f"{role}: {_told(leaf)}" for role, leaf in shown.items())
-    missing = "" if "outputs" in shown else "; outputs: not known (this step's are not seen)"
+    missing = (
+        ""
+        if {"outputs", "boxes"} & shown.keys()
+        else "; outputs: not known (this step's are not seen)"
+    )
     say(
         f"shown are {told or 'numbers only'}{missing}; TrainmonCallback(images=..., targets=..., "
         "outputs=...) shows others: each a key of x, y or y_pred, a function of it, or False"
     )
     return shown
+
+
+def _boxes(y: Any, images: Leaf, told: str) -> dict[str, Leaf | None]:
+    """Return the true boxes in pixels of the picture that is returned, and their labels.
+
+    Raises:
+        ValueError: There is no such format, or the pictures' size is needed and not known.
+    """
+    boxes = find_boxes(y)
+    if boxes is None:
+        return {}
+    stride, first = _stride(images)
+    height, width = images.shape[2:4] if first else images.shape[1:3]
+    edges = corners(boxes, told, height, width) / stride
+    return {"boxes": Leaf(f"{boxes.boxes.path} as {told}", edges), "box_labels": boxes.labels}
 
 
 def _told(leaf: Leaf) -> str:

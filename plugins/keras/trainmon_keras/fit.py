@@ -116,9 +116,8 @@ class Fit:
         self._backend = backend
         self._steps_per_epoch: int | None = params.get("steps")
         self._each: int = model.steps_per_execution
-        self._tap = StepTap.of(
-            model, backend, Choice(options.images, options.targets, options.outputs)
-        )
+        choice = Choice(options.images, options.targets, options.outputs, options.box_format)
+        self._tap = StepTap.of(model, backend, choice)
         self._vocabulary = options.vocabulary or vocabulary_of(model)
         self._state: Any = None
         self._rate: Any = None

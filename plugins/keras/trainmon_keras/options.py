@@ -34,6 +34,7 @@ class Options:
     images: Pick = None
     targets: Pick = None
     outputs: Pick = None
+    box_format: str = ""
     normalization: Mapping[str, Sequence[float]] | None = None
     vocabulary: Sequence[str] = ()
     checkpoints: str | Path = "trainmon-checkpoints"

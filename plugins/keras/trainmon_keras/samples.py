@@ -39,7 +39,7 @@ def collect(raw: StepExtras) -> BatchEvent | None:
         whole = round(float(count))
         values = {name: each[:whole] if len(each.shape) else each for name, each in values.items()}
         count = None
-    roles = ("images", "texts", "targets", "outputs", "sample_losses")
+    roles = ("images", "texts", "targets", "outputs", "sample_losses", "boxes")
     if not any(role in values for role in roles):
         return None
     return BatchEvent(
@@ -48,10 +48,22 @@ def collect(raw: StepExtras) -> BatchEvent | None:
         targets=values.get("targets"),
         sample_losses=values.get("sample_losses"),
         mean_loss=values.get("mean_loss"),
+        target_boxes=_boxes(values.get("boxes"), values.get("box_labels")),
         texts=_texts(values.get("texts"), raw.vocabulary),
         batch_size=values.get("size"),
         count=count,
     )
+
+
+def _boxes(boxes: Any, labels: Any) -> list[dict[str, Any]] | None:
+    """Return boxes (B, N, 4) and labels (B, N) as one mapping a sample."""
+    if boxes is None:
+        return None
+    found: list[dict[str, Any]] = [{"boxes": boxes[row]} for row in range(len(boxes))]
+    if labels is not None:
+        for row, sample in enumerate(found):
+            sample["labels"] = labels[row]
+    return found
 
 
 def _texts(texts: Any, vocabulary: Sequence[str]) -> Sequence[str] | None:

@@ -40,6 +40,7 @@ RUNS = {
     "table": (2, 1, ""),
     "large_pictures": (2, 1, "images predictions truth losses"),
     "autoencoder": (7, 1, "images losses"),
+    "detection": (2, 1, "images truth"),
 }
 
 
@@ -167,6 +168,17 @@ def test_large_pictures_are_strided(told):
     """A picture larger than a tile is returned smaller, its shape kept."""
     image = told.batch("large_pictures").images[0]
     assert image.width / image.height == pytest.approx(1.5, rel=0.05)
+
+
+def test_true_boxes_are_shown(told):
+    """Boxes of a dict are shown where they are, with their classes; what fills up is not."""
+    for truth in told.batch("detection").ground_truth:
+        found = {box.label: (box.x_min, box.y_min, box.x_max, box.y_max) for box in truth.boxes}
+        assert found == {
+            "dog": pytest.approx((0.25, 0.5, 0.75, 0.75), abs=0.02),
+            "cat": pytest.approx((0.0, 0.0, 1.0, 0.5), abs=0.02),
+        }
+    assert "y['boxes'] as rel_xywh" in told.notes("detection")
 
 
 def test_a_step_is_traced_once_for_many_fits(told):

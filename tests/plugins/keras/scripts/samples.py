@@ -106,6 +106,37 @@ def large_pictures() -> Any:
 
 
 @script
+def detection() -> Any:
+    """True boxes in a dict, padded to the same number; the model predicts one box a picture."""
+
+    class Detector(keras.Model):
+        bounding_box_format = "rel_xywh"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.dense = layers.Flatten(), layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return {"boxes": keras.ops.expand_dims(self.dense(self.flat(x)), 1)}
+
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        ) -> Any:
+            return keras.ops.mean((y_pred["boxes"] - y["boxes"][:, :1]) ** 2)
+
+    pictures = np.zeros((32, 600, 300, 1), "float32")
+    boxes = np.zeros((32, 3, 4), "float32")
+    boxes[:, 0] = 0.25, 0.5, 0.5, 0.25
+    boxes[:, 1] = 0.0, 0.0, 1.0, 0.5
+    labels = np.tile(np.array([1, 0, -1]), (32, 1))
+    model = Detector()
+    model.compile("sgd")
+    callbacks = watched("detection", class_names=["cat", "dog"])
+    model.fit(pictures, {"boxes": boxes, "labels": labels}, batch_size=16, verbose=0,
+              callbacks=callbacks)  # fmt: skip
+
+
+@script
 def autoencoder() -> Any:
     """Pictures in, the same pictures out."""
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(1, 3, padding="same")])
