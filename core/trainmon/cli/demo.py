@@ -6,28 +6,18 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from trainmon.cli.children import Child, trainmon_command
+from trainmon.cli.signals import terminable
 
 __all__ = ["demo"]
 
 _GOODBYE_S = 8.0
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 _PORT = click.IntRange(0, 65535)
@@ -86,7 +76,7 @@ def demo(
     _check_installed()
     _check_log(log)
     with ExitStack() as stack:
-        stack.enter_context(_interruptible())
+        stack.enter_context(terminable())
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="trainmon-demo-"))
         environment = {**os.environ, "TRAINMON_HOME": os.environ.get("TRAINMON_HOME") or home}
         listen = ("--host", host, "--port", str(port))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from trainmon.cli.choose import find_session
-from trainmon.cli.output import opened, terminable
+from trainmon.cli.output import opened
+from trainmon.cli.signals import terminable
 from trainmon.cli.text import printable
 from trainmon.cli.where import address_of, monitor_option
 
