@@ -78,6 +78,8 @@ def counts_of(words: Any) -> dict[str, int]:
         "steps": words[Word.STEPS],
         "refused_scalars": words[Word.REFUSED_SCALARS],
         "refused_events": words[Word.REFUSED_EVENTS],
+        "refused_by_relay": words[Word.RELAY_REFUSED],
+        "merged_by_relay": words[Word.RELAY_MERGED],
         "thinned_pictures": words[Word.THINNED_PICTURES],
         "failures": words[Word.ADAPTER_FAILURES],
         "bytes_copied": words[Word.BYTES_COPIED],

@@ -58,6 +58,11 @@ class Word(IntEnum):
     """Records that begin before this position of the record ring tell of what was there before."""
     SLOT_1_SINCE = auto()
     SLOT_2_SINCE = auto()
+    # written by the relay
+    RELAY_REFUSED = auto()
+    """Records that were handed over and then found no room, or could not be kept."""
+    RELAY_MERGED = auto()
+    """Rows of scalars that were merged into others for want of room."""
 
 
 class Real(IntEnum):

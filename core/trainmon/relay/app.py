@@ -198,7 +198,11 @@ class Relay:
             self._resources.close()
             self._observers.close(_OBSERVERS_S)
             # While the training lives another relay may follow, and goes on with the spool.
-            self._keeper.end(delivered=self._outbox.empty and self._exit_code == EXIT_FINAL)
+            self._keeper.end(
+                delivered=self._outbox.empty
+                and self._exit_code == EXIT_FINAL
+                and self._phase is not _Phase.LEAVING
+            )
         return self._exit_code
 
     async def _wait(self) -> None:
@@ -345,13 +349,18 @@ class Relay:
                 self._settings.monitor,
                 self._link.ended.message,
                 ", training goes on" if self._phase is _Phase.LIVE else "",
-                self._told_rest("; {count} records that it does not have are kept in {folder}"),
+                self._told_rest("; {records} that it does not have stay in {folder}"),
             )
 
     def _told_rest(self, text: str) -> str:
         """Tell of what is undelivered and on disk; empty: nothing is."""
-        count = self._outbox.count if self._keeper.spool is not None else 0
-        return text.format(count=count, folder=self._keeper.folder) if count else ""
+        count = self._outbox.count - self._outbox.unwritten
+        return text.format(records=_records(count), folder=self._keeper.folder) if count else ""
+
+    def _told_lost(self) -> str:
+        """Tell of what is undelivered and could not be written; empty: nothing is."""
+        count = self._outbox.unwritten
+        return f"; {_records(count)} that could not be written to disk are lost" if count else ""
 
     async def _goodbye(self, link: asyncio.Task[None]) -> None:
         """Close the stream politely where everything was said."""
@@ -359,16 +368,16 @@ class Relay:
             self._link.finish()
             await asyncio.wait((link,), timeout=_TERMINATE_S)
         elif self._phase is _Phase.CLOSING and self._link.ended is None:
-            rest = self._told_rest("they wait in {folder}, and `trainmon sync` delivers them")
             _log.warning(
-                "%d records of %s could not be delivered to the monitor at %s within %g s "
-                "(TRAINMON_RELAY_LINGER): %s; %s",
-                self._outbox.count,
+                "%s of %s could not be delivered to the monitor at %s within %g s "
+                "(TRAINMON_RELAY_LINGER): %s%s%s",
+                _records(self._outbox.count),
                 self._run_state.registration.session_name or "this run",
                 self._settings.monitor,
                 self._linger_s(),
                 self._link.last_loss or "it acknowledges nothing",
-                rest or "they are lost, as no spool could be written",
+                self._told_rest("; what is in {folder} waits there for `trainmon sync`"),
+                self._told_lost(),
             )
 
     # --- pictures and details ---------------------------------------------------------------------
@@ -447,3 +456,7 @@ class Relay:
         if kind not in self._warned:
             self._warned.add(kind)
             _log.warning("%s", text)
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"

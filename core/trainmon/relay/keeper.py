@@ -129,9 +129,10 @@ class Keeper:
 
     def _could_not(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)
-        if reason in self._told:
+        kind = str(getattr(error, "errno", None) or reason)
+        if kind in self._told:
             return
-        self._told.add(reason)
+        self._told.add(kind)
         self._retry_s = time.monotonic() + _RETRY_S
         text = (
             f"the spool in {self.folder} cannot be written ({reason}): until it can, at most "

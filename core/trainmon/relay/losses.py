@@ -18,6 +18,8 @@ _TRAINER = (
     (Word.THINNED_PICTURES, "picture", "relay_busy"),
     (Word.ADAPTER_FAILURES, "adapter", "exception"),
 )
+#: What is more than best effort; of these the training is told, too.
+_RECORDS = frozenset({"scalars", "key_frame", "epoch", "status", "command_result"})
 
 
 class LossCounter:
@@ -34,9 +36,13 @@ class LossCounter:
 
     def add(self, kind: str, reason: str, count: int = 1) -> None:
         """Count ``count`` records of a kind, lost for a reason (see LossCount)."""
-        if count:
-            with self._lock:
-                self._counts[kind, reason] += count
+        if not count:
+            return
+        with self._lock:
+            self._counts[kind, reason] += count
+            if self._words is not None and kind in _RECORDS:
+                word = Word.RELAY_MERGED if reason == "merged" else Word.RELAY_REFUSED
+                self._words[word] += count
 
     def count(self, kind: str, reason: str) -> int:
         """Return how many there were, those that the training counted included."""

@@ -104,9 +104,9 @@ class Outbox:
         return self._last - self._acked
 
     @property
-    def written(self) -> bool:
-        """Whether everything is on disk."""
-        return self._spool is not None and not (self._new or self._unwritten)
+    def unwritten(self) -> int:
+        """Records that are in memory alone."""
+        return len(self._new) + len(self._unwritten)
 
     @property
     def lagging(self) -> bool:

@@ -393,7 +393,7 @@ def test_while_the_disk_fails_records_go_by_memory_and_later_to_disk(follow):
     outbox._retry_s = 0.0
     epochs(outbox, 4)
     assert not outbox.failing
-    assert outbox.written
+    assert outbox.unwritten == 0
     again, _ = follow()
     again.registered(3)
     assert [request.epoch_data.epoch for _, request in sent(again)] == [3, 4]

@@ -323,7 +323,7 @@ async def test_without_a_monitor_the_relay_lingers_and_then_goes(monitor, traine
     assert trainer.words[Word.DELIVERED] == 0
     assert trainer.errors.count("\n") == 1
     assert "3 records of a run could not be delivered" in trainer.errors
-    assert f"they wait in {trainer.spool}, and `trainmon sync` delivers them" in trainer.errors
+    assert f"; what is in {trainer.spool} waits there for `trainmon sync`" in trainer.errors
     assert trainer.spool.is_dir()
 
 

@@ -282,3 +282,26 @@ def test_what_lies_beside_spools_is_none(tmp_path):
     (tmp_path / "spool" / "file").write_text("")
     assert list(folders_in(tmp_path)) == []
     assert list(folders_in(Path("/nonexistent"))) == []
+
+
+def test_the_last_room_of_a_disk_is_left_to_others(tmp_path, monkeypatch):
+    """A checkpoint may need it; once there is more again the spool is written again."""
+    spool = Spool.of(tmp_path, "producer", 1 << 20)
+    disk = os.statvfs(tmp_path)
+    free = {"blocks": 10}
+
+    class Disk:
+        f_blocks, f_frsize = disk.f_blocks, disk.f_frsize
+
+        @property
+        def f_bavail(self) -> int:
+            return free["blocks"]
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Disk())
+    with pytest.raises(OSError, match="MiB are left to others"):
+        spool.write(frame(1, b"one"))
+    free["blocks"] = disk.f_blocks
+    spool._looked_s = float("-inf")
+    spool.write(frame(1, b"one"))
+    assert spool.journal.last == 1
+    spool.close()

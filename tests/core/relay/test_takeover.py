@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainmon.channel import EXIT_FINAL, Kind
+from trainmon.channel import EXIT_FINAL, Kind, Word
 from trainmon.channel.ring import _READER
 from trainmon.relay.entry import Entry, RecordKind, metrics_of
 from trainmon.relay.spool.journal import Journal
@@ -158,6 +158,7 @@ async def test_with_little_room_rows_are_merged_and_nothing_of_their_extremes_is
 
     await monitor.wait(lambda: ("scalars", "merged") in losses(), "the count")
     assert losses()["scalars", "merged"] == counted - kept > 0
+    assert trainer.words[Word.RELAY_MERGED] == counted - kept
     assert counted + losses().get(("scalars", "queue_full"), 0) == count
     assert min(min(each.minimums or each.values) for each in rows) == 0
     steps = [step for each in rows for step in each.steps]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +31,8 @@ _RUN_HEAD = struct.Struct("<4sId")
 _RUN_MAGIC = b"TMr1"
 #: A spool is cut off in front by whole segments, so a full one has at least so many.
 _SEGMENTS, _MOST_SEGMENT_BYTES = 16, 4 << 20
+#: Of a disk so much is left free, or a twentieth of a small one; how often it is looked at, in s.
+_MOST_LEFT_BYTES, _LOOK_S = 256 << 20, 1.0
 
 
 def spool_root(home: Path) -> Path:
@@ -83,6 +87,7 @@ class Spool:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self._looked_s, self._free_bytes, self._left_bytes = float("-inf"), 0, 0
         self._lock = _locked(folder)
         try:
             segment_bytes = min(_MOST_SEGMENT_BYTES, max(4096, limit_bytes // _SEGMENTS))
@@ -106,8 +111,29 @@ class Spool:
         return cls(spool_root(home) / name, limit_bytes)
 
     def write(self, frame: Frame) -> None:
-        """Append a frame; see :meth:`Journal.write`."""
+        """Append a frame.
+
+        Raises:
+            OSError: It could not be written, or would take the last room of the disk; nothing has
+                changed.
+        """
+        self._leave_room()
         self.journal.write(frame)
+
+    def _leave_room(self) -> None:
+        """Refuse to fill a disk: a checkpoint of the training may need what is left."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s > _LOOK_S:
+            disk = os.statvfs(self.folder)
+            self._looked_s = now_s
+            self._free_bytes = disk.f_bavail * disk.f_frsize
+            self._left_bytes = min(_MOST_LEFT_BYTES, disk.f_blocks * disk.f_frsize // 20)
+        if self._free_bytes < self._left_bytes:
+            raise OSError(
+                errno.ENOSPC,
+                f"{self._free_bytes >> 20} MiB are free, and {self._left_bytes >> 20} MiB are left "
+                "to others",
+            )
 
     def keep_run(self, run: SavedRun) -> None:
         """Keep whose records these are.
