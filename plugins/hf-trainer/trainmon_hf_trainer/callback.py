@@ -34,9 +34,11 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         class_names: Name of each class; unset: the model's ``id2label``, else the dataset's.
         normalization: ``{"mean": [...], "std": [...]}`` of the pictures; unset: the image
             processor's.
-        images: Key of the pictures among the inputs; unset: ``pixel_values``, else what looks so.
+        images: Key of the pictures among the inputs, or a path such as ``"views.left"``; unset:
+            ``pixel_values``, else what looks so.
         predictions: Key of the predictions in the model's output; unset: ``logits``.
-        truth: Key of the truth among the inputs; unset: the Trainer's label names.
+        truth: Key of the truth among the inputs, or a path; unset: the Trainer's label names, else
+            what looks so.
         settings: Validated settings; unset: from the environment.
     """
 

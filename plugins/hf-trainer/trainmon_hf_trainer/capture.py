@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trainmon.adapters.batches import find_samples
+from trainmon.adapters.batches import find_samples, look_up
 from trainmon.events import BatchEvent, FrameRequest
 from trainmon_hf_trainer.boxes import predicted_boxes, true_boxes
 from trainmon_hf_trainer.text import TextReader
@@ -257,7 +258,12 @@ class Sampler:
         Names come first: what transformers calls labels is known, while its masks and positions
         would pass for truth. So what only looks like samples is not taken where names tell.
         """
-        if self._choice.images or self._choice.truth:
+        told = [where for where in (self._choice.images, self._choice.truth) if where]
+        for where in told:
+            if where not in inputs:
+                with suppress(LookupError):  # then it is said that there are none
+                    inputs[where] = look_up(inputs, where)
+        if told:
             return
         shown = self._images_of(inputs) or self._text.key(inputs)
         named = getattr(self._trainer, "label_names", None) or self._truth_of(inputs) is not None

@@ -8,6 +8,8 @@ and without waiting for it.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +52,9 @@ class BatchLoss:
             items: ``num_items_in_batch`` of the update; None: it was not counted.
         """
         trainer = self._trainer
-        steps = int(getattr(trainer, "current_gradient_accumulation_steps", None) or 1)
+        # Older Trainers divide by what was asked for, also in the last update of an epoch.
+        asked = getattr(trainer.args, "gradient_accumulation_steps", 1)
+        steps = int(getattr(trainer, "current_gradient_accumulation_steps", None) or asked or 1)
         processes = int(getattr(trainer.args, "world_size", 1) or 1)
         if steps == 1 and processes == 1:
             return returned
@@ -78,8 +82,9 @@ class BatchLoss:
     def _normalises(self, returned: Any, model_loss: Any) -> bool:
         """Return whether the loss was really divided by the items of the update."""
         trainer = self._trainer
-        if getattr(trainer, "label_smoother", None) is not None:
-            return True
+        smoother = getattr(trainer, "label_smoother", None)
+        if smoother is not None:  # older ones are a mean whatever the Trainer takes them for
+            return _is_told_items(type(smoother))
         if getattr(trainer, "compute_loss_func", None) is not None:
             return True
         # The step returns the model's own loss as it is: then it is the same memory.
@@ -112,6 +117,11 @@ def shifts_labels(trainer: Any) -> bool:
         or getattr(_loss_function_of(model), "__name__", "") == "ForCausalLMLoss"
         or type(model).__name__.endswith(_CAUSAL)
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _is_told_items(kind: Any) -> bool:
+    return "num_items_in_batch" in inspect.signature(kind.__call__).parameters
 
 
 def _loss_function_of(model: Any) -> Any:

@@ -14,6 +14,8 @@ __all__ = ["Listener", "Tap"]
 
 #: What a Trainer calls on itself while it trains; there is no event for an exception.
 _DOORS = ("_run_epoch", "_evaluate", "_finalize_training")
+#: The same where the whole training is one method, which has begun: the most that it calls.
+_OLDER_DOORS = ("get_batch_samples", "training_step", "_maybe_log_save_evaluate")
 
 
 class Listener:
@@ -51,10 +53,16 @@ class Tap:
     def install(self) -> None:
         """Listen from now on."""
         self._wrap("training_step", self._step)
-        for name in _DOORS:
+        self._install_doors()
+        self._hear(_spoken_to(self._trainer))
+
+    def _install_doors(self) -> None:
+        whole = hasattr(self._trainer, "_run_epoch")
+        for name in _DOORS if whole else _OLDER_DOORS:
             if hasattr(self._trainer, name):
                 self._wrap(name, self._door)
-        self._hear(_spoken_to(self._trainer))
+        if not whole:
+            self._wrap("call_event", self._door, self._trainer.callback_handler)
 
     def remove(self) -> None:
         """Listen no more, and leave everything as it was."""
@@ -71,21 +79,21 @@ class Tap:
         except Exception as error:  # noqa: BLE001 - law 1: nothing of ours may end a training step
             listener.failed(where, error)
 
-    def _wrap(self, name: str, around: Callable[..., Any]) -> None:
-        """Put ``around(original, ...)`` in place of a method of this one Trainer."""
-        trainer = self._trainer
-        before = vars(trainer).get(name)
-        wrapper = functools.partial(around, getattr(trainer, name))
+    def _wrap(self, name: str, around: Callable[..., Any], owner: Any = None) -> None:
+        """Put ``around(original, ...)`` in place of a method of this one Trainer, or of a part."""
+        owner = self._trainer if owner is None else owner
+        before = vars(owner).get(name)
+        wrapper = functools.partial(around, getattr(owner, name))
 
         def undo() -> None:
-            if vars(trainer).get(name) is not wrapper:
+            if vars(owner).get(name) is not wrapper:
                 return  # wrapped again by another: ours stays inside, and is silent
             if before is None:
-                delattr(trainer, name)
+                delattr(owner, name)
             else:
-                setattr(trainer, name, before)
+                setattr(owner, name, before)
 
-        setattr(trainer, name, wrapper)
+        setattr(owner, name, wrapper)
         self._undo.append(undo)
 
     def _step(self, original: Any, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:

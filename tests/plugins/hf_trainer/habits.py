@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from account import ACCOUNT, AtStep, main
 from models import WORDS, fit, pictures, tokenizer, vit
+from trainmon_hf_trainer import TrainmonCallback
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -195,16 +196,23 @@ class Nested(torch.nn.Module):
         return {"loss": torch.nn.functional.cross_entropy(logits, kind), "logits": logits}
 
 
-def nested(folder: Path) -> dict[str, Any]:
+def _nested(folder: Path, ours: Any) -> dict[str, Any]:
     def collate(samples: Any) -> Any:
         pixels = torch.stack([torch.tensor(each["pixel_values"]) for each in samples])
-        return {
-            "views": {"left": pixels},
-            "kind": torch.tensor([each["labels"] for each in samples]),
-        }
+        kinds = torch.tensor([each["labels"] for each in samples])
+        return {"views": {"left": pixels}, "kind": kinds}
 
-    fit(folder, Nested(), pictures(), data_collator=collate, remove_unused_columns=False)
+    more = {"data_collator": collate, "remove_unused_columns": False, "ours": ours}
+    fit(folder, Nested(), pictures(), **more)
     return ACCOUNT.facts()
+
+
+def nested(folder: Path) -> dict[str, Any]:
+    return _nested(folder, None)
+
+
+def told(folder: Path) -> dict[str, Any]:
+    return _nested(folder, TrainmonCallback(images="views.left", truth="kind"))
 
 
 class Tuples(torch.nn.Module):
@@ -343,8 +351,8 @@ def clipped(folder: Path) -> dict[str, Any]:
 
 TRAININGS = [
     multi_label, seq2seq, answers, choices, tags, gaps, restored, masked, captions, scored_boxes,
-    nested, tuples, smoothed, recomputed, workers, stream, only_evaluated, several, early_stopping,
-    interrupted, intervals, asked_now, clipped,
+    nested, told, tuples, smoothed, recomputed, workers, stream, only_evaluated, several,
+    early_stopping, interrupted, intervals, asked_now, clipped,
 ]  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any
     """Train a little and return the Trainer."""
     optional = ("eval_dataset", "processing_class", "data_collator", "compute_metrics")
     given = {name: more.pop(name) for name in optional if name in more}
-    callbacks = [TrainmonCallback(), *more.pop("callbacks", ())]
+    ours = more.pop("ours", None) or TrainmonCallback()
+    callbacks = [ours, *more.pop("callbacks", ())]
     resume = more.pop("resume", None)
     kind_of_arguments = more.pop("arguments", TrainingArguments)
     settings = {"max_steps": 4, "save_strategy": "no", "logging_strategy": "no", **more}

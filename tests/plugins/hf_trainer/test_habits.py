@@ -21,6 +21,7 @@ SHOWN = {
     "workers": ([4, 1, 8, 8], [4, 3], [4]),
     "stream": ([4, 1, 8, 8], [4, 3], [4]),
     "nested": ([4, 1, 8, 8], [4, 3], [4]),
+    "told": ([4, 1, 8, 8], [4, 3], [4]),
     "early_stopping": ([4, 1, 8, 8], [4, 3], [4]),
 }
 ONCE = (
@@ -56,6 +57,8 @@ def test_what_was_chosen_is_said_once(facts: dict[str, Any]) -> None:
     """One note, with the line that says otherwise, also of what names do not tell."""
     (note,) = facts["nested"]["notes"]
     assert note.startswith("shown: batch['views']['left']; predictions: logits → 4×3; truth: batch")
+    (note,) = facts["told"]["notes"]
+    assert note.startswith("shown: views.left; predictions: logits → 4×3; truth: kind. Otherwise")
     (note,) = facts["seq2seq"]["notes"]
     assert note.startswith("shown: input_ids; predictions: words; truth: labels. Otherwise: Train")
 
