@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from dashboard import Dashboard
-from stack import Stack, eventually
+from stack import Stack, eventually, kill
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +82,24 @@ def test_an_ended_run_is_shown_whole_and_as_ended(
     expect(dashboard.part("back-to-live")).to_have_text("Back to the end")
     slider.press("Escape")
     expect(dashboard.part("past-bar")).to_have_count(0)
+
+
+def test_an_ended_run_survives_the_monitor(processes: Stack, dashboard: Dashboard) -> None:
+    """Another monitor on the same data shows the run as before: tiles, curve, epochs, past."""
+    monitor, address = processes.monitor()
+    train(processes, address, "kept")
+    kill(monitor.pid)
+    _, address = processes.monitor()
+    _, page = processes.gateway(address)
+    dashboard.open_only_session(page)
+    dashboard.wait_for_state("completed")
+    eventually(dashboard.tile_steps, "the last tiles", until=lambda steps: steps[0] is not None)
+    assert dashboard.step() == 29
+    table = dashboard.page.get_by_role("region", name="Epoch table")
+    expect(table.get_by_role("row")).to_have_count(3)
+    slider = dashboard.page.get_by_role("slider", name="Loss per batch: step shown")
+    slider.press("Home")
+    expect(dashboard.part("past-bar")).to_have_attribute("data-frame-step", "0")
 
 
 def test_runs_are_found_and_told_apart(

@@ -88,7 +88,7 @@ export class ChartDriver {
     cancelAnimationFrame(this.frame);
     for (const undo of this.undo.splice(0)) undo();
     this.unlook?.();
-    this.instance.destroy();
+    this.instance.close();
   }
 
   private listen(): void {
@@ -124,12 +124,16 @@ export class ChartDriver {
   }
 
   private restoreMoment(): void {
+    // Beside the curve nothing was chosen.
+    if (performance.now() - this.pressedMs > 2 * DOUBLE_CLICK_MS) return;
     if (this.momentBefore === undefined) this.run.scrubber.live();
     else this.run.scrubber.goTo(this.momentBefore);
   }
 
   /** Stand where the moment is, at once: the chart itself is not drawn anew. */
   private showMoment(): void {
+    // What is out of sight is brought up to date when it is drawn.
+    if (!this.visible) return;
     const moment = this.run.scrubber.moment.get();
     const xOf = (step: number) => this.axis.toX(step, this.timeOf(step));
     this.instance.setMoment(

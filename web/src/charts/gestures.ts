@@ -3,6 +3,8 @@ const SIDEWAYS_PX = 6;
 /** One notch of a wheel. */
 const WHEEL_FACTOR = 1.25;
 
+type PointerType = "pointerdown" | "pointermove" | "pointerup" | "pointercancel";
+
 export interface Gestures {
   /** The part that is drawn on; it is made anew when a chart's lines change, even during a drag. */
   area(): HTMLElement | undefined;
@@ -21,12 +23,19 @@ export interface Gestures {
  * Click or drag chooses a moment; control and wheel zoom about the pointer.
  *
  * @param element holds the area, and outlives it.
+ * @param signal ends the listening.
  */
-export function listenToGestures(element: HTMLElement, gestures: Gestures): void {
+export function listenToGestures(
+  element: HTMLElement,
+  gestures: Gestures,
+  signal: AbortSignal,
+): void {
   const within = ({ target }: Event) =>
     target instanceof Node && gestures.area()?.contains(target) === true;
   const leftOf = (event: MouseEvent) =>
     event.clientX - (gestures.area()?.getBoundingClientRect().left ?? 0);
+  const listen = (type: PointerType, listener: (event: PointerEvent) => void) =>
+    element.addEventListener(type, listener, { signal });
   let touched: number | undefined;
   let scrubbing = false;
   const begin = (event: PointerEvent) => {
@@ -36,21 +45,21 @@ export function listenToGestures(element: HTMLElement, gestures: Gestures): void
     gestures.onStart();
     gestures.onScrub(leftOf(event));
   };
-  element.addEventListener("pointerdown", (event) => {
+  listen("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary || !within(event)) return;
     if (gestures.zooms(event)) return;
     if (event.pointerType === "touch") touched = event.clientX;
     else begin(event);
   });
-  element.addEventListener("pointermove", (event) => {
+  listen("pointermove", (event) => {
     if (scrubbing) gestures.onScrub(leftOf(event));
     else if (touched !== undefined && Math.abs(event.clientX - touched) > SIDEWAYS_PX) begin(event);
   });
-  element.addEventListener("pointerup", (event) => {
+  listen("pointerup", (event) => {
     if (touched !== undefined) begin(event);
     scrubbing = false;
   });
-  element.addEventListener("pointercancel", () => {
+  listen("pointercancel", () => {
     scrubbing = false;
     touched = undefined;
   });
@@ -61,6 +70,6 @@ export function listenToGestures(element: HTMLElement, gestures: Gestures): void
     gestures.onWheel(leftOf(event), event.deltaY < 0 ? 1 / WHEEL_FACTOR : WHEEL_FACTOR);
   };
   // A press that was captured ends on the element itself.
-  element.addEventListener("dblclick", () => gestures.onDoubleClick());
-  element.addEventListener("wheel", onWheel, { passive: false });
+  element.addEventListener("dblclick", () => gestures.onDoubleClick(), { signal });
+  element.addEventListener("wheel", onWheel, { passive: false, signal });
 }

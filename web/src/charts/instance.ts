@@ -46,21 +46,23 @@ export class ChartInstance {
   private state: ChartState | undefined;
   private moment: PlacedMoment | undefined;
   private readonly timeCursor = new TimeCursor();
+  private readonly ended = new AbortController();
 
   constructor(
     private readonly element: HTMLElement,
     private readonly callbacks: ChartCallbacks,
     private palette: ChartPalette,
   ) {
-    listenToGestures(element, {
+    const gestures = {
       area: () => this.plot?.over,
-      zooms: (event) => this.zooms(event),
+      zooms: (event: MouseEvent) => this.zooms(event),
       onStart: () => callbacks.onScrubStart(),
-      onScrub: (left) => this.whenPlotted((plot) => callbacks.onScrub(xAt(plot, left))),
+      onScrub: (left: number) => this.whenPlotted((plot) => callbacks.onScrub(xAt(plot, left))),
       onDoubleClick: () => callbacks.onReset(),
-      onWheel: (left, factor) =>
+      onWheel: (left: number, factor: number) =>
         this.whenPlotted((plot) => callbacks.onZoom(xAt(plot, left), factor)),
-    });
+    };
+    listenToGestures(element, gestures, this.ended.signal);
   }
 
   setPalette(palette: ChartPalette): void {
@@ -87,7 +89,13 @@ export class ChartInstance {
     plot.setData(alignedData(state), true);
   }
 
-  destroy(): void {
+  /** Let go of the element for good. */
+  close(): void {
+    this.ended.abort();
+    this.destroy();
+  }
+
+  private destroy(): void {
     this.plot?.destroy();
     this.plot = undefined;
   }
