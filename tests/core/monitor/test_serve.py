@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,4 +236,19 @@ def test_an_absent_monitor_is_told():
         done = run("sessions", "--monitor", f"127.0.0.1:{free.getsockname()[1]}")
     assert done.returncode == 1
     assert "trainmon serve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_newer_history_is_refused(serve, tmp_path):
+    """A monitor that cannot read the history says which file and what to do, and does not start."""
+    folder = tmp_path / "history"
+    process, _ = serve("--port", "0", TRAINMON_STORE=f"sqlite:{folder}")
+    process.terminate()
+    process.wait(TIMEOUT_S)
+    with closing(sqlite3.connect(folder / "history.db")) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    done = run("serve", "--port", "0", TRAINMON_STORE=f"sqlite:{folder}")
+    assert done.returncode == 1
+    assert "999" in done.stderr
+    assert str(folder / "history.db") in done.stderr
     assert "Traceback" not in done.stderr

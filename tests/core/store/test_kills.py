@@ -114,6 +114,7 @@ def first_schema(folder: Path, tables_of: int = 1) -> Path:
         )
         connection.execute(insert(schema.meta).values(key="identity", value="known"))
     files.close()
+    files.release()
     return folder / DATABASE
 
 

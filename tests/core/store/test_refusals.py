@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from trainmon.errors import ConfigurationError
+from trainmon.errors import ConfigurationError, HomeLockedError
 from trainmon.monitor.store.base import Record
 from trainmon.monitor.store.migrations import NEWEST, NewerSchemaError
 from trainmon.monitor.store.mounts import network_file_system
@@ -94,6 +94,15 @@ async def test_another_programs_database_is_refused(tmp_path):
         connection.execute("PRAGMA application_id = 7")
         connection.execute("CREATE TABLE meta (key TEXT)")
     refused(tmp_path / "other", DamagedDatabaseError, "another program")
+
+
+async def test_a_history_that_is_open_is_refused(folder, open_history):
+    """Two monitors never write one history, whatever their TRAINMON_HOME."""
+    store = open_history(folder)
+    with pytest.raises(HomeLockedError, match="pid"):
+        SqlStore(folder, 1 << 20, 1 << 20)
+    await store.close()
+    open_history(folder)
 
 
 async def test_a_text_file_is_refused(tmp_path):

@@ -59,6 +59,7 @@ class SqlStore(Store):
 
     Raises:
         ConfigurationError: The folder cannot be used.
+        HomeLockedError: Another monitor has it open.
         DamagedDatabaseError: What is there cannot be read.
         NewerSchemaError: A newer trainmon wrote it.
     """
@@ -175,6 +176,7 @@ class SqlStore(Store):
         # The readers' connections first: the last one that is closed cleans up, and must write.
         self._files.close()
         await self._writer.close()
+        self._files.release()
 
 
 def _cost(record: Record) -> int:

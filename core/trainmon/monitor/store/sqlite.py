@@ -18,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from trainmon.errors import ConfigurationError, TrainmonError
+from trainmon.monitor.lock import HomeLock
 from trainmon.monitor.store.migrations import NEWEST, Migration, NewerSchemaError, migrate
 from trainmon.monitor.store.mounts import network_file_system
 
@@ -66,6 +67,7 @@ class SqliteFiles:
 
     Raises:
         ConfigurationError: The folder cannot be used: not writable, or on a network file system.
+        HomeLockedError: Another monitor has it open.
         DamagedDatabaseError: The file is damaged, or none of ours.
         NewerSchemaError: A newer trainmon wrote it.
     """
@@ -75,6 +77,9 @@ class SqliteFiles:
         self.path = folder / DATABASE
         _check_folder(folder)
         _check_file(self.path)
+        # A folder that TRAINMON_STORE names may be that of another TRAINMON_HOME too.
+        self._lock = HomeLock(folder)
+        self._lock.__enter__()
         self.writing = create_engine("sqlite://", creator=self._open_writing, poolclass=NullPool)
         _begin_with(self.writing, "BEGIN IMMEDIATE")
         self.reading = create_engine(
@@ -85,11 +90,19 @@ class SqliteFiles:
             with self.writing.connect() as connection:
                 migrate(connection, str(self.path), _mark, migrations)
         except DatabaseError as error:
+            self.release()
             raise DamagedDatabaseError(self.path, str(error.orig)) from None
+        except BaseException:
+            self.release()
+            raise
 
     def close(self) -> None:
         """Close the readers' connections. The writer closes its own, later."""
         self.reading.dispose()
+
+    def release(self) -> None:
+        """Let another monitor open it; call it last."""
+        self._lock.__exit__(None, None, None)
 
     def _open_writing(self) -> sqlite3.Connection:
         connection = self._connect(f"{self.path.absolute().as_uri()}?mode=rwc")
