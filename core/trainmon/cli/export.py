@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 _PARQUET_ENDINGS = (".parquet", ".pq")
+#: Of epochs and of commands a monitor tells the newest 512 KiB; the next could have been as large
+#: as what is left.
+_NEARLY_CUT_BYTES = 448 << 10
 #: Names of series that a message lists.
 _MAX_NAMES = 30
 
@@ -123,6 +126,13 @@ async def _export_table(client: Client, summary: SessionSummary, options: _Optio
         columns, cells = histories.commands(snapshot.commands)
     with _writing(summary, options, columns) as writer:
         writer.write(cells)
+    told = snapshot.epochs if options.what == "epochs" else snapshot.commands
+    if sum(each.ByteSize() for each in told) > _NEARLY_CUT_BYTES:
+        click.echo(
+            f"Warning: a monitor tells of the newest {options.what} only, half a megabyte of them: "
+            "there may be older ones",
+            err=True,
+        )
     return f"{len(cells[0]):,} {options.what if len(cells[0]) != 1 else options.what[:-1]}"
 
 

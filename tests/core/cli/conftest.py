@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,15 +128,10 @@ def scalars_fixture() -> Callable[..., MetricData]:
     return scalars
 
 
-@pytest.fixture
-async def fed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fed]:
-    """Return a running monitor; the parameter ``sqlite`` gives it a store on disk."""
-    settings = Settings.from_environment()
-    store: Store = MemoryStore(settings.history_bytes)
-    if getattr(request, "param", "") == "sqlite":
-        # Beside the folder that the tests look into.
-        store = SqlStore(tmp_path.with_name(f"{tmp_path.name}-history"), 1 << 30, 1 << 30)
-    async with MonitorServer(settings, store=store) as server:
+@asynccontextmanager
+async def serving(store: Store) -> AsyncIterator[Fed]:
+    """Run a monitor with a store, which it closes."""
+    async with MonitorServer(Settings.from_environment(), store=store) as server:
         channel = Channel("127.0.0.1", server.port)
         try:
             async with AsyncExitStack() as stack:
@@ -148,12 +143,40 @@ async def fed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[F
 
 
 @pytest.fixture
+def on_disk(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[Fed]]:
+    """Return what runs a monitor with the history of this test, kept on disk between two."""
+    # Beside the folder that the tests look into.
+    folder = tmp_path.with_name(f"{tmp_path.name}-history")
+    return lambda: serving(SqlStore(folder, 1 << 30, 1 << 30))
+
+
+@pytest.fixture
+async def fed(
+    request: pytest.FixtureRequest, on_disk: Callable[[], AbstractAsyncContextManager[Fed]]
+) -> AsyncIterator[Fed]:
+    """Return a running monitor; the parameter ``sqlite`` gives it a store on disk."""
+    if getattr(request, "param", "") == "sqlite":
+        running = on_disk()
+    else:
+        running = serving(MemoryStore(Settings.from_environment().history_bytes))
+    async with running as monitor:
+        yield monitor
+
+
+async def run(*arguments: str, **options: Any) -> Result:
+    """Run a ``trainmon`` command in a thread of its own."""
+    invoke = partial(CliRunner().invoke, main, list(arguments), prog_name="trainmon", **options)
+    return await asyncio.to_thread(invoke)
+
+
+@pytest.fixture(name="run")
+def run_fixture() -> Callable[..., Awaitable[Result]]:
+    """Return what runs a ``trainmon`` command; no monitor is named to it."""
+    return run
+
+
+@pytest.fixture
 def trainmon(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[Result]]:
     """Return what runs a ``trainmon`` command that speaks to that monitor."""
     monkeypatch.setenv("TRAINMON_MONITOR", fed.address)
-
-    async def run(*arguments: str, **options: Any) -> Result:
-        invoke = partial(CliRunner().invoke, main, list(arguments), prog_name="trainmon", **options)
-        return await asyncio.to_thread(invoke)
-
     return run

@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -133,6 +134,31 @@ async def test_a_session_without_scalars_is_a_head(fed, trainmon):
     done = await trainmon("export", session)
     assert (done.exit_code, done.stdout) == (0, f"{HEAD}\n")
     assert done.stderr == "0 rows of 0 series\n"
+
+
+async def test_the_run_of_an_earlier_monitor_is_the_same(on_disk, run, scalars, monkeypatch):
+    """What is shown and exported of a run does not change when its monitor is another."""
+    told = []
+    async with on_disk() as first:
+        session = await first.session(
+            scalars("loss", [Random(1).random() for _ in range(5000)]),
+            EpochData(epoch=0, average_loss=0.1, global_step=9, metrics={"f1": 0.5}),
+            hyperparameters={"width": "32"},
+        )
+        told.append(await everything(run, first.address, session, monkeypatch))
+    async with on_disk() as second:
+        told.append(await everything(run, second.address, session, monkeypatch))
+    assert told[0] == told[1]
+    assert told[0][0].count("\n") == 5001
+
+
+async def everything(run, address: str, session: str, monkeypatch) -> list[str]:
+    """Return what the commands write of a session, but for how long ago its times are."""
+    monkeypatch.setenv("TRAINMON_MONITOR", address)
+    epochs = await run("export", session, "--what", "epochs")
+    shown = await run("show", session)
+    page = re.sub(r"(\d+(\.\d+)? \w+ ago|just now)", "", shown.stdout)
+    return [(await run("export", session)).stdout, epochs.stdout, page]
 
 
 # --- in pieces -----------------------------------------------------------------------------------
@@ -266,6 +292,16 @@ async def test_epochs_are_a_table(fed, trainmon):
     assert (first["step"], first["time_ms"], first["validation_loss"]) == ("9", "5", "")
     assert (second["average_loss"], second["metrics.f1"]) == ("nan", "")
     assert second["convergence"] == "improving"
+
+
+async def test_that_older_epochs_are_not_told_of_is_said(fed, trainmon):
+    """Of a great many epochs the monitor tells the newest, and the command says so."""
+    metrics = {f"metric {number}": 0.5 for number in range(200)}
+    session = await fed.session(*(EpochData(epoch=each, metrics=metrics) for each in range(200)))
+    done = await trainmon("export", session, "--what", "epochs")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("Warning: a monitor tells of the newest epochs only")
+    assert table(done.stdout)[-1]["epoch"] == "199"
 
 
 @both_stores
