@@ -198,11 +198,8 @@ class Relay:
             self._resources.close()
             self._observers.close(_OBSERVERS_S)
             # While the training lives another relay may follow, and goes on with the spool.
-            self._keeper.end(
-                delivered=self._outbox.empty
-                and self._exit_code == EXIT_FINAL
-                and self._phase is not _Phase.LEAVING
-            )
+            over = self._phase is _Phase.CLOSING or self._link.ended is not None
+            self._keeper.end(delivered=over and self._outbox.empty)
         return self._exit_code
 
     async def _wait(self) -> None:

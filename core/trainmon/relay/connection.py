@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from grpclib.client import Channel
 from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase
 from grpclib.protocol import H2Protocol
 
-__all__ = ["SilenceError", "WatchedChannel"]
+from trainmon.sealing import Seal, seal
+
+__all__ = ["SealingCodec", "SilenceError", "WatchedChannel"]
 
 #: With windows of 4 MiB, heartbeats ran 8 s late on a link of 0.5 MB/s.
 _WINDOW_BYTES = 256 << 10
@@ -19,6 +23,30 @@ _MAX_TICK_S = 1.0
 
 class SilenceError(ConnectionError):
     """Nothing came from the monitor for the heartbeat timeout."""
+
+
+class SealingCodec(CodecBase):
+    """grpclib's codec for one peer, whose messages and ours have checksums."""
+
+    __content_subtype__ = "proto"
+
+    def __init__(self) -> None:
+        self._seal = Seal()
+
+    def encode(self, message: Any, message_type: Any) -> bytes:  # noqa: ARG002 - grpclib's signature
+        """Return a message as it is sent."""
+        return seal(message.SerializeToString())
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        """Return the message in ``data``.
+
+        Raises:
+            BrokenSealError: It was changed on its way.
+            DecodeError: It is none.
+        """
+        message = message_type()
+        self._seal.parse(message, data)
+        return message
 
 
 class _WatchedProtocol(H2Protocol):
@@ -43,13 +71,14 @@ class WatchedChannel(Channel):
     Args:
         host: Where it listens.
         port: Likewise.
+        codec: Knows whether the monitor sends checksums.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, codec: SealingCodec) -> None:
         windows = Configuration(
             http2_connection_window_size=_WINDOW_BYTES, http2_stream_window_size=_WINDOW_BYTES
         )
-        super().__init__(host, port, config=windows)
+        super().__init__(host, port, codec=codec, config=windows)
 
     def _protocol_factory(self) -> H2Protocol:
         protocol = super()._protocol_factory()

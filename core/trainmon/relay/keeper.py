@@ -92,7 +92,7 @@ class Keeper:
 
     def open_again(self, now_s: float) -> Spool | None:
         """Try again, now and then, where the spool could not be opened; return a new one."""
-        if self.spool is not None or now_s < self._retry_s:
+        if self.spool is not None or not self._producer_id or now_s < self._retry_s:
             return None
         self._retry_s = now_s + _RETRY_S
         with suppress(SpoolBusyError, OSError):

@@ -17,8 +17,9 @@ from trainmon.v1.telemetry_pb2 import TelemetryRequest, TrainerLiveness
 
 __all__ = ["Leftover", "UnusableSpoolError"]
 
-#: Clocks tell when a process began to some hundredths of a second.
-_SAME_S = 2.0
+#: When a process began moves with the clock of the machine, where that is set right. Another one
+#: with the same id hardly ever began so close to the first.
+_SAME_S = 30.0
 
 
 class UnusableSpoolError(TrainmonError):
@@ -82,7 +83,8 @@ class Leftover:
         if self.handover.over or not self.here:
             return False
         began_s = process_began_s(self.pid)
-        return bool(began_s) and abs(began_s - self.run.trainer_began_s) < _SAME_S
+        unknown = not self.run.trainer_began_s
+        return bool(began_s) and (unknown or abs(began_s - self.run.trainer_began_s) < _SAME_S)
 
     @property
     def count(self) -> int:

@@ -22,7 +22,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from trainmon import wire
 from trainmon.config import Settings, parse_address
 from trainmon.relay.clock import ClockOffset
-from trainmon.relay.connection import WatchedChannel
+from trainmon.relay.connection import SealingCodec, WatchedChannel
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.tasks import within
@@ -66,7 +66,9 @@ _FINAL = frozenset(
 )
 
 #: How a registration fails where nothing is wrong with it.
-_PASSING = frozenset({Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.CANCELLED})
+_PASSING = frozenset(
+    {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.CANCELLED, Status.DATA_LOSS}
+)
 
 #: How a link is lost in the ordinary course of things. An AssertionError is how grpclib says that a
 #: stream ended within a message.
@@ -152,6 +154,7 @@ class Link:
         self._clock = clock
         # A generator of its own: nobody's sequence of random numbers is disturbed.
         self._random = random.Random()  # noqa: S311 - spreads reconnections, keeps no secret
+        self._codec = SealingCodec()
         self._pending = _Pending()
         self._work = asyncio.Event()
         # Until the monitor says otherwise.
@@ -239,7 +242,7 @@ class Link:
 
     async def _connect(self) -> None:
         timeout_s = self._config.heartbeat_timeout_ms / 1e3
-        channel = WatchedChannel(*parse_address(self._monitor))
+        channel = WatchedChannel(*parse_address(self._monitor), self._codec)
         try:
             stub = TelemetryServiceStub(channel)
             limit = self._config.max_message_bytes - _ENVELOPE_BYTES
