@@ -1,0 +1,63 @@
+"""Two processes of Torch that fit side by side are one run, steered at one step."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack import Stack, eventually, lines
+from trainmon.v1.control_pb2 import AdjustLearningRate, Pause, Resume, Stop
+from viewer import viewer
+
+HERE = Path(__file__).parent
+PATIENCE_S = 150
+
+if importlib.util.find_spec("keras") is None or importlib.util.find_spec("torch") is None:
+    pytest.skip("no keras found: Torch's is needed", allow_module_level=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path) -> None:
+    """Rates are equal at every step of both ranks; pause and stop leave neither waiting."""
+    _, address = processes.monitor()
+    script = processes.start(
+        "ranks",
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         str(HERE / "ranks.py"), str(tmp_path)],
+        KERAS_BACKEND="torch",
+        TRAINMON_MONITOR=address,
+        PYTHONPATH=str(HERE),
+        OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    script.pass_on(sys.stderr)
+    logs = [tmp_path / f"log-{rank}" for rank in (0, 1)]
+
+    def at_step(step: int) -> None:
+        for log in logs:
+            eventually(lambda log=log: lines(log), f"step {step}", PATIENCE_S, step.__le__)
+
+    with viewer(address) as seen:
+        run = seen.session(lambda summary: len(summary.ranks) == 2, PATIENCE_S).session_id
+
+        def applied(**action: object) -> None:
+            sent = seen.send(run, **action)
+            record = seen.command(run, sent.command.command_id, "APPLIED", "REJECTED", "EXPIRED")
+            assert not record.result.message.startswith("rank"), record.result.message
+
+        at_step(3)
+        for factor in (0.5, 0.25, 3.0):
+            applied(adjust_learning_rate=AdjustLearningRate(factor=factor))
+            at_step(lines(logs[0]) + 1)
+        applied(pause=Pause())
+        seen.in_state("PAUSED")
+        applied(resume=Resume())
+        seen.send(run, stop=Stop())
+        seen.in_state("STOPPED", 60)
+    assert script.wait(PATIENCE_S) == 0
+    rates = [log.read_text().split() for log in logs]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) == 4
