@@ -33,6 +33,7 @@ RUNS = {
     "several_steps_at_once": (20, 2, "images predictions truth losses"),
     "early_stopping": (10, 2, "images predictions truth losses"),
     "resumed": (20, 2, "images predictions truth losses"),
+    "restored": (16, 2, "images predictions truth losses"),
     "failing_callback": (10, 1, "images predictions truth losses"),
     "interrupted": (10, 1, "images predictions truth losses"),
     "words": (2, 1, "texts predictions truth losses"),
@@ -204,6 +205,13 @@ def test_a_resumed_run_goes_on(told):
     assert epochs == [3, 4]
     steps = told.seen.metrics(told.summary("resumed").session_id, "loss")["loss"].steps
     assert list(steps) == list(range(12, 20))
+
+
+def test_a_restored_run_goes_on(told):
+    """After BackupAndRestore steps and epochs continue where the one before broke off."""
+    assert [epoch.epoch for epoch in told.snapshot("restored").epochs] == [2, 3]
+    steps = told.seen.metrics(told.summary("restored").session_id, "loss")["loss"].steps
+    assert list(steps) == list(range(8, 16))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -104,6 +105,24 @@ def resumed() -> Any:
     model.fit(
         X, Y, batch_size=50, initial_epoch=3, epochs=5, verbose=0, callbacks=watched("resumed")
     )
+
+
+class _BreaksOff(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            raise ValueError("the machine was taken away")
+
+
+@script
+def restored() -> Any:
+    """Broken off in its third epoch, and gone on with by BackupAndRestore and a new model."""
+    told = watched("restored")
+    for callbacks in ([_BreaksOff()], told):
+        model = convnet()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        backup = keras.callbacks.BackupAndRestore("backup")
+        with suppress(ValueError):
+            model.fit(X, Y, batch_size=50, epochs=4, verbose=0, callbacks=[*callbacks, backup])
 
 
 class _Fails(keras.callbacks.Callback):
