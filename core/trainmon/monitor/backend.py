@@ -26,6 +26,7 @@ from trainmon.monitor.session import Session
 from trainmon.monitor.store.base import Store, StoreWriteError
 from trainmon.monitor.summaries import keep_alive, summarise
 from trainmon.monitor.watchlist import ListWatcher, Watchlist
+from trainmon.sealing import BrokenSealError
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
@@ -138,6 +139,14 @@ class Backend:
         )
         if link.session is not None:
             link.session.note_error(error)
+
+    def changed_on_its_way(self, link: TrainerLink, reason: BrokenSealError) -> None:
+        """A message is not what was sent; the stream ends, and what is not kept comes again."""
+        code = ErrorCode.ERROR_CODE_INVALID_MESSAGE
+        error = link.error(code, f"{reason}; the stream ends, and it is sent again")
+        if link.session is not None:
+            link.session.note_error(error)
+        link.end(Status.DATA_LOSS, str(reason))
 
     def too_large(self, link: TrainerLink, reason: MessageTooLargeError) -> None:
         """A stream announced a message over the limit; it ends."""
@@ -263,7 +272,8 @@ class Backend:
         """Forget a session; return when the store has let it go.
 
         Raises:
-            RefusedError: FAILED_PRECONDITION while it is live.
+            RefusedError: FAILED_PRECONDITION while it is live, UNAVAILABLE where the store cannot
+                be written.
         """
         if not self.registry.is_deletable(session):
             raise RefusedError(
@@ -271,8 +281,15 @@ class Backend:
                 f"session {session.id} is live: stop the training first (a session whose link is "
                 f"lost can be deleted after {self.settings.pause_orphan_timeout_s:g} s)",
             )
-        self.registry.forget(session)
-        await self.keeper.wait()
+        self.keeper.drop(session)
+        try:
+            await self.store.forget(session.id)
+        except StoreWriteError as error:
+            raise RefusedError(
+                Status.UNAVAILABLE, f"session {session.id} cannot be deleted: {error.reason}"
+            ) from None
+        if self.registry.get(session.id) is session:  # else somebody else was faster
+            self.registry.forget(session)
 
     # What happens in sessions: SessionObserver.
 
@@ -318,7 +335,8 @@ class Backend:
                 producer.link.fail(ErrorCode.ERROR_CODE_UNKNOWN_SESSION, reason)
         self.watchlist.removed([session.id])
         self.keeper.drop(session)
-        self.keeper.later(self.store.forget(session.id))
+        if not self.store.durable:  # a durable one has let it go before
+            self.keeper.later(self.store.forget(session.id))
 
     # Time.
 
