@@ -26,6 +26,7 @@ from trainmon.monitor.session import Session
 from trainmon.monitor.store.base import Store, StoreWriteError
 from trainmon.monitor.summaries import keep_alive, summarise
 from trainmon.monitor.watchlist import ListWatcher, Watchlist
+from trainmon.sealing import BrokenSealError
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
@@ -138,6 +139,14 @@ class Backend:
         )
         if link.session is not None:
             link.session.note_error(error)
+
+    def changed_on_its_way(self, link: TrainerLink, reason: BrokenSealError) -> None:
+        """A message is not what was sent; the stream ends, and what is not kept comes again."""
+        code = ErrorCode.ERROR_CODE_INVALID_MESSAGE
+        error = link.error(code, f"{reason}; the stream ends, and it is sent again")
+        if link.session is not None:
+            link.session.note_error(error)
+        link.end(Status.DATA_LOSS, str(reason))
 
     def too_large(self, link: TrainerLink, reason: MessageTooLargeError) -> None:
         """A stream announced a message over the limit; it ends."""

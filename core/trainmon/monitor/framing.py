@@ -27,6 +27,7 @@ from h2.settings import SettingCodes
 
 from trainmon.errors import TrainmonError
 from trainmon.http2 import spare_frame_reprs
+from trainmon.sealing import BrokenSealError, Seal
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -138,17 +139,19 @@ async def receive_request(
         limit: Greatest message taken, in bytes.
 
     Raises:
-        GRPCError: There is none, it is over the limit (RESOURCE_EXHAUSTED), or it cannot be
-            decoded (INVALID_ARGUMENT).
+        GRPCError: There is none, it is over the limit (RESOURCE_EXHAUSTED), it was changed on its
+            way (DATA_LOSS), or it cannot be decoded (INVALID_ARGUMENT).
     """
     request = kind()
     try:
         data = await receive(stream, limit)
         if data is None:
             raise GRPCError(Status.INVALID_ARGUMENT, "the call ended without a request")
-        request.ParseFromString(data)
+        Seal().parse(request, data)
     except MessageTooLargeError as error:
         raise GRPCError(Status.RESOURCE_EXHAUSTED, str(error)) from None
+    except BrokenSealError as error:
+        raise GRPCError(Status.DATA_LOSS, str(error)) from None
     except (DecodeError, PeerGoneError):
         name = request.DESCRIPTOR.full_name
         raise GRPCError(

@@ -12,6 +12,7 @@ from trainmon.errors import STREAM_ENDING_STATUS
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.commands import MAX_COMMANDS
 from trainmon.monitor.outlet import Outlet
+from trainmon.sealing import seal
 from trainmon.v1.telemetry_pb2 import (
     Acknowledgment,
     ErrorCode,
@@ -116,7 +117,7 @@ class TrainerLink(Outlet):
             return None
         error = ErrorResponse(code=code, message=message, timestamp_ms=self._clock.wall_ms())
         response = TelemetryResponse(timestamp_ms=error.timestamp_ms, error=error)
-        self._farewell = response.SerializeToString()
+        self._farewell = seal(response.SerializeToString())
         self._commands.clear()
         self._config = None
         self.end(Status[STREAM_ENDING_STATUS[ErrorCode.Name(code)]], message)
@@ -159,12 +160,12 @@ class TrainerLink(Outlet):
         return farewell
 
     def _reply(self, response: TelemetryResponse) -> None:
-        self._replies.append(response.SerializeToString())
+        self._replies.append(seal(response.SerializeToString()))
         self.wake()
 
     def _response(self, response: TelemetryResponse) -> bytes:
         response.timestamp_ms = self._clock.wall_ms()
-        return response.SerializeToString()
+        return seal(response.SerializeToString())
 
     # Whether it is still there.
 

@@ -25,6 +25,7 @@ from trainmon.monitor.framing import (
     receive_request,
 )
 from trainmon.monitor.link import TrainerLink
+from trainmon.sealing import BrokenSealError, Seal, seal
 from trainmon.v1.telemetry_grpc import TelemetryServiceBase
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
@@ -61,7 +62,8 @@ class TelemetryService(TelemetryServiceBase):
         request = await receive_request(stream, RegisterTrainingSessionRequest, self._limit_bytes)
         with answering_refusals():
             response = await self._backend.register(request)
-        await stream.send_message(response)
+        # The server's codec passes bytes through.
+        await stream.send_message(seal(response.SerializeToString()))  # type: ignore[arg-type]
 
     async def StreamTelemetry(  # noqa: N802 - the contract's name
         self, stream: Stream[TelemetryRequest, TelemetryResponse]
@@ -89,15 +91,18 @@ class TelemetryService(TelemetryServiceBase):
     async def _read(
         self, stream: Stream[TelemetryRequest, TelemetryResponse], link: TrainerLink
     ) -> None:
+        peer = Seal()
         try:
             while (data := await receive(stream, self._limit_bytes)) is not None:
-                request = _decoded(data)
+                request = _decoded(peer, data)
                 if request is None:
                     self._backend.undecodable(link)
                 else:
                     await self._backend.take(link, request)
                 if link.over:
                     return
+        except BrokenSealError as error:
+            self._backend.changed_on_its_way(link, error)
         except MessageTooLargeError as error:
             self._backend.too_large(link, error)
         except GRPCError as error:
@@ -106,8 +111,10 @@ class TelemetryService(TelemetryServiceBase):
             return
 
 
-def _decoded(data: bytes) -> TelemetryRequest | None:
+def _decoded(peer: Seal, data: bytes) -> TelemetryRequest | None:
+    request = TelemetryRequest()
     try:
-        return TelemetryRequest.FromString(data)
+        peer.parse(request, data)
     except DecodeError:
         return None
+    return request

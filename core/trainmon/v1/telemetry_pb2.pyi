@@ -78,7 +78,7 @@ ERROR_CODE_UNSUPPORTED_PROTOCOL: ErrorCode
 ERROR_CODE_UNAUTHENTICATED: ErrorCode
 
 class RegisterTrainingSessionRequest(_message.Message):
-    __slots__ = ("run_key", "producer_id", "protocol_version", "session_name", "framework", "framework_version", "class_names", "total_epochs", "batches_per_epoch", "hyperparameters", "hostname", "pid", "rank", "world_size", "controls", "sends_metric_data", "timestamp_ms", "session_id")
+    __slots__ = ("run_key", "producer_id", "protocol_version", "session_name", "framework", "framework_version", "class_names", "total_epochs", "batches_per_epoch", "hyperparameters", "hostname", "pid", "rank", "world_size", "controls", "sends_metric_data", "timestamp_ms", "session_id", "checksum")
     class HyperparametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +104,7 @@ class RegisterTrainingSessionRequest(_message.Message):
     SENDS_METRIC_DATA_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     run_key: str
     producer_id: str
     protocol_version: int
@@ -122,19 +123,22 @@ class RegisterTrainingSessionRequest(_message.Message):
     sends_metric_data: bool
     timestamp_ms: int
     session_id: str
-    def __init__(self, run_key: _Optional[str] = ..., producer_id: _Optional[str] = ..., protocol_version: _Optional[int] = ..., session_name: _Optional[str] = ..., framework: _Optional[str] = ..., framework_version: _Optional[str] = ..., class_names: _Optional[_Iterable[str]] = ..., total_epochs: _Optional[int] = ..., batches_per_epoch: _Optional[int] = ..., hyperparameters: _Optional[_Mapping[str, str]] = ..., hostname: _Optional[str] = ..., pid: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., controls: _Optional[_Iterable[_Union[_control_pb2.ControlSpec, _Mapping]]] = ..., sends_metric_data: bool = ..., timestamp_ms: _Optional[int] = ..., session_id: _Optional[str] = ...) -> None: ...
+    checksum: int
+    def __init__(self, run_key: _Optional[str] = ..., producer_id: _Optional[str] = ..., protocol_version: _Optional[int] = ..., session_name: _Optional[str] = ..., framework: _Optional[str] = ..., framework_version: _Optional[str] = ..., class_names: _Optional[_Iterable[str]] = ..., total_epochs: _Optional[int] = ..., batches_per_epoch: _Optional[int] = ..., hyperparameters: _Optional[_Mapping[str, str]] = ..., hostname: _Optional[str] = ..., pid: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., controls: _Optional[_Iterable[_Union[_control_pb2.ControlSpec, _Mapping]]] = ..., sends_metric_data: bool = ..., timestamp_ms: _Optional[int] = ..., session_id: _Optional[str] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("session_id", "config", "stored_sequence", "timestamp_ms")
+    __slots__ = ("session_id", "config", "stored_sequence", "timestamp_ms", "checksum")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     STORED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     config: SessionConfig
     stored_sequence: int
     timestamp_ms: int
-    def __init__(self, session_id: _Optional[str] = ..., config: _Optional[_Union[SessionConfig, _Mapping]] = ..., stored_sequence: _Optional[int] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
+    checksum: int
+    def __init__(self, session_id: _Optional[str] = ..., config: _Optional[_Union[SessionConfig, _Mapping]] = ..., stored_sequence: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class SessionConfig(_message.Message):
     __slots__ = ("heartbeat_interval_ms", "heartbeat_timeout_ms", "max_images", "tile_size", "image_quality", "frames_per_second", "performance_every_n_batches", "max_message_bytes", "timestamp_ms", "viewers")
@@ -161,7 +165,7 @@ class SessionConfig(_message.Message):
     def __init__(self, heartbeat_interval_ms: _Optional[int] = ..., heartbeat_timeout_ms: _Optional[int] = ..., max_images: _Optional[int] = ..., tile_size: _Optional[int] = ..., image_quality: _Optional[int] = ..., frames_per_second: _Optional[float] = ..., performance_every_n_batches: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., viewers: _Optional[int] = ...) -> None: ...
 
 class TelemetryRequest(_message.Message):
-    __slots__ = ("session_id", "timestamp_ms", "batch_data", "epoch_data", "performance_data", "status_update", "heartbeat", "metric_data", "command_result", "producer_id", "sequence")
+    __slots__ = ("session_id", "timestamp_ms", "batch_data", "epoch_data", "performance_data", "status_update", "heartbeat", "metric_data", "command_result", "producer_id", "sequence", "checksum")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     BATCH_DATA_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +177,7 @@ class TelemetryRequest(_message.Message):
     COMMAND_RESULT_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     timestamp_ms: int
     batch_data: BatchData
@@ -184,23 +189,26 @@ class TelemetryRequest(_message.Message):
     command_result: _control_pb2.CommandResult
     producer_id: str
     sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., timestamp_ms: _Optional[int] = ..., batch_data: _Optional[_Union[BatchData, _Mapping]] = ..., epoch_data: _Optional[_Union[EpochData, _Mapping]] = ..., performance_data: _Optional[_Union[PerformanceData, _Mapping]] = ..., status_update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., metric_data: _Optional[_Union[MetricData, _Mapping]] = ..., command_result: _Optional[_Union[_control_pb2.CommandResult, _Mapping]] = ..., producer_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    checksum: int
+    def __init__(self, session_id: _Optional[str] = ..., timestamp_ms: _Optional[int] = ..., batch_data: _Optional[_Union[BatchData, _Mapping]] = ..., epoch_data: _Optional[_Union[EpochData, _Mapping]] = ..., performance_data: _Optional[_Union[PerformanceData, _Mapping]] = ..., status_update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., metric_data: _Optional[_Union[MetricData, _Mapping]] = ..., command_result: _Optional[_Union[_control_pb2.CommandResult, _Mapping]] = ..., producer_id: _Optional[str] = ..., sequence: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class TelemetryResponse(_message.Message):
-    __slots__ = ("timestamp_ms", "acknowledgment", "command", "error", "config", "heartbeat")
+    __slots__ = ("timestamp_ms", "acknowledgment", "command", "error", "config", "heartbeat", "checksum")
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGMENT_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     timestamp_ms: int
     acknowledgment: Acknowledgment
     command: _control_pb2.ControlCommand
     error: ErrorResponse
     config: SessionConfig
     heartbeat: HeartbeatReply
-    def __init__(self, timestamp_ms: _Optional[int] = ..., acknowledgment: _Optional[_Union[Acknowledgment, _Mapping]] = ..., command: _Optional[_Union[_control_pb2.ControlCommand, _Mapping]] = ..., error: _Optional[_Union[ErrorResponse, _Mapping]] = ..., config: _Optional[_Union[SessionConfig, _Mapping]] = ..., heartbeat: _Optional[_Union[HeartbeatReply, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, timestamp_ms: _Optional[int] = ..., acknowledgment: _Optional[_Union[Acknowledgment, _Mapping]] = ..., command: _Optional[_Union[_control_pb2.ControlCommand, _Mapping]] = ..., error: _Optional[_Union[ErrorResponse, _Mapping]] = ..., config: _Optional[_Union[SessionConfig, _Mapping]] = ..., heartbeat: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Acknowledgment(_message.Message):
     __slots__ = ("acknowledged_sequence", "timestamp_ms")
