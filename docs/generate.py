@@ -15,9 +15,11 @@ from pathlib import Path
 import click
 
 from trainmon import hookspecs
+from trainmon.cli import OWN
 from trainmon.cli import main as trainmon
 from trainmon.config import Settings
 from trainmon.manager import HOOKS
+from trainmon_gateway.cli import gateway
 
 DOCS = Path(__file__).parent
 
@@ -48,17 +50,20 @@ def commands() -> str:
 
 
 def subcommands() -> Iterator[tuple[str, click.Command]]:
-    """Yield trainmon's subcommands, the gateway's included, with the words that name each."""
-    yield from _below(trainmon, click.Context(trainmon, info_name="trainmon"))
+    """Yield trainmon's subcommands and the gateway's, with the words that name each.
 
-
-def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
+    No plugin is asked: what is installed beside trainmon has no place on its page.
+    """
+    root = click.Context(trainmon, info_name="trainmon")
+    found = {name: trainmon.get_command(root, name) for name in OWN} | {"gateway": gateway}
+    for name, command in sorted(found.items()):
         if command is not None:
-            yield f"{context.command_path} {name}", command
+            yield f"trainmon {name}", command
         if isinstance(command, click.Group):
-            yield from _below(command, click.Context(command, context, info_name=name))
+            inner = click.Context(command, root, info_name=name)
+            for below in command.list_commands(inner):
+                if sub := command.get_command(inner, below):
+                    yield f"trainmon {name} {below}", sub
 
 
 REGIONS: dict[str, tuple[str, Callable[[], str]]] = {

@@ -13,10 +13,10 @@ import click
 import trainmon
 from trainmon.errors import ConfigurationError, PluginError, TrainmonError
 
-__all__ = ["Commands", "main"]
+__all__ = ["OWN", "Commands", "main"]
 
 #: Of each of trainmon's own subcommands: where it is, and its line of help.
-_OWN = {
+OWN = {
     "demo": (
         "trainmon.cli.demo:demo",
         "Train a small network on handwritten digits, and watch and steer it in a browser.",
@@ -67,12 +67,12 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every subcommand's name, in order."""
         self._ask_plugins()
-        return sorted({*_OWN, *super().list_commands(ctx)})
+        return sorted({*OWN, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one of trainmon's own, or else ask the plugins."""
-        if cmd_name in _OWN:
-            module, _, attribute = _OWN[cmd_name][0].partition(":")
+        if cmd_name in OWN:
+            module, _, attribute = OWN[cmd_name][0].partition(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
         self._ask_plugins()
@@ -87,7 +87,7 @@ class Commands(click.Group):
         if not isinstance(cmd, click.Command):
             raise PluginError(f"{cmd!r} is no click command: decorate it with @click.command()")
         name = name or cmd.name
-        if name in _OWN or name in self.commands:
+        if name in OWN or name in self.commands:
             raise PluginError(f"the subcommand {name} is taken: give yours another name")
         super().add_command(cmd, name)
 
@@ -95,8 +95,8 @@ class Commands(click.Group):
         """Write the list of subcommands, importing none of trainmon's own for it."""
         rows = []
         for name in self.list_commands(ctx):
-            if name in _OWN:
-                rows.append((name, _OWN[name][1]))
+            if name in OWN:
+                rows.append((name, OWN[name][1]))
             else:
                 command = self.commands[name]
                 if not command.hidden:

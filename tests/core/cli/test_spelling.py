@@ -42,10 +42,10 @@ def test_settings_and_strangers_are_left_alone():
 def test_a_command_warns_and_goes_on(monkeypatch):
     """The warning is one line of the error stream; the commands that one starts are silent."""
     monkeypatch.setenv("TRAINMON_MONITR", "x")
-    monkeypatch.setenv("TRAINMON_DISABLE_PLUGINS", "gateway")
-    told = CliRunner().invoke(main, ["plugins"], prog_name="trainmon")
-    assert told.exit_code == 0
-    assert told.stderr.startswith("Warning: TRAINMON_MONITR is no setting and is ignored")
-    assert told.stderr.count("\n") == 1
-    silent = CliRunner().invoke(main, trainmon_command("plugins")[3:], prog_name="trainmon")
-    assert (silent.exit_code, silent.stderr) == (0, "")
+    goes_on = ["sessions", "--state", "nonsense"]  # as far as to what is wrong with it
+    told = CliRunner().invoke(main, goes_on, prog_name="trainmon")
+    warning, *rest = told.stderr.splitlines()
+    assert warning.startswith("Warning: TRAINMON_MONITR is no setting and is ignored")
+    assert "'nonsense' is no state" in rest[-1]
+    silent = CliRunner().invoke(main, trainmon_command(*goes_on)[3:], prog_name="trainmon")
+    assert silent.stderr.splitlines() == rest

@@ -60,7 +60,7 @@ def test_help_lists_every_subcommand(trainmon_command):
     """Each of trainmon's own subcommands has its line."""
     answer = trainmon_command("--help")
     assert answer.returncode == 0
-    for name in cli._OWN:
+    for name in cli.OWN:
         assert re.search(rf"^  {name} +\S", answer.stdout, re.MULTILINE)
 
 
@@ -90,12 +90,12 @@ def test_the_command_is_installed():
     assert script.load() is main
 
 
-@pytest.mark.parametrize("name", cli._OWN)
+@pytest.mark.parametrize("name", cli.OWN)
 def test_the_lines_of_help_are_those_of_the_subcommands(name):
     """What the list says of a subcommand, unimported, is what the subcommand says of itself."""
     command = main.get_command(click.Context(main), name)
     assert command.name == name
-    assert command.get_short_help_str(200) == cli._OWN[name][1]
+    assert command.get_short_help_str(200) == cli.OWN[name][1]
 
 
 def test_a_plugin_adds_a_subcommand(acme, trainmon_command):
