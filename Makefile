@@ -4,6 +4,8 @@
 VENV ?= .venv
 PORT ?= 8080
 BENCH ?= $(wildcard benchmarks/*.py)
+# Rounds of each kind of fault.
+ROUNDS ?= 1000
 # What the wire contract is compared with: the last release, or else the commit before.
 BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse --quiet --verify HEAD~1)
 
@@ -28,7 +30,7 @@ PACKAGES := pyproject.toml core/trainmon.pth gateway/pyproject.toml \
   $(wildcard gateway/hatch_build.py) $(PLUGINS:./%=%/pyproject.toml)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pythons frameworks check bench generate
+.PHONY: help demo test test-pythons torture frameworks check bench generate
 
 help: ## say what can be made (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +46,10 @@ frameworks: $(VENV)/.frameworks ## install Lightning, Keras, transformers and mo
 
 test-pythons: $(VENV)/.tools ## try the wheels on every Python from 3.10 to 3.14 on this machine
 	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_wheels.py $(ARGS)
+
+torture: $(VENV)/.tools ## kill everything at random moments, and write docs/losses.md (ROUNDS=1000, KINDS=relay,...)
+	PYTHONPATH=tests/support $(BIN)/python -m kills --rounds $(ROUNDS) --report docs/losses.md \
+	  $(if $(KINDS),--kinds $(KINDS)) $(ARGS)
 
 check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## lint, types, contract
 	$(BIN)/ruff check

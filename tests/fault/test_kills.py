@@ -22,9 +22,6 @@ from kills.settings import ROUNDS, SEED
 #: What a machine with other work to do may add to the 100 ms within which all is on disk, in ms.
 _LATE_MS = 2000
 
-#: Fewer where one round takes long, or a stretch of them tells no more.
-_COSTLY = {"outage": 1, "stall": 20}
-
 
 @pytest.mark.slow
 @pytest.mark.kills
@@ -32,7 +29,7 @@ _COSTLY = {"outage": 1, "stall": 20}
 @pytest.mark.parametrize("name", KINDS)
 def test_nothing_is_lost_or_doubled(name: str, tmp_path: Path) -> None:
     """After all rounds of a kind everything that was told is stored once, as it was told."""
-    rounds = min(ROUNDS, _COSTLY.get(name, ROUNDS))
+    rounds = ROUNDS or KINDS[name].usual
     seed = random.Random(f"{SEED} {name}").randrange(2**32)
     tally = campaign(KINDS[name], rounds, seed, tmp_path / "stand")
     told = "\n".join(tally.remarks)

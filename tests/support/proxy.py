@@ -177,6 +177,6 @@ async def _pass(
         await direction.open.wait()
         if direction.spoil is not None:
             data, direction.spoil = direction.spoil(data), None
+        direction.passed += len(data)
         target.write(data)
         await target.drain()
-        direction.passed += len(data)

@@ -24,15 +24,17 @@ def main() -> int:
     """Do what the command line says; returns 1 where anything was lost or doubled."""
     parser = argparse.ArgumentParser(prog="python -m kills", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="of each kind")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="names, separated by commas")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="NAME or NAME:ROUNDS, by commas")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--report", type=Path, help="where to write what was found, as Markdown")
     options = parser.parse_args()
     click.echo(f"seed {options.seed}")
     found: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory(prefix="trainmon-kills-") as folder:
-        for name in options.kinds.split(","):
-            found[name] = _all_rounds(name, options.rounds, options.seed, Path(folder))
+        for each in options.kinds.split(","):
+            name, _, own = each.partition(":")
+            rounds = int(own or options.rounds)
+            found[name] = _all_rounds(name, rounds, options.seed, Path(folder))
             if options.report:
                 write_report(options.report, found)
     return int(any(tally.faults for tally in found.values()))

@@ -77,7 +77,7 @@ class Commander:
             try:
                 send(asked)  # type: ignore[operator] # a method of the viewer
             except grpc.RpcError as error:
-                if error.code() not in (  # type: ignore[attr-defined] # every one of a call has it
+                if error.code() not in (
                     grpc.StatusCode.UNAVAILABLE,
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                     grpc.StatusCode.CANCELLED,

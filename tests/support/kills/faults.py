@@ -25,6 +25,8 @@ class Kind:
 
     title: str
     round: Callable[[Stand], None]
+    usual: int
+    """Rounds where nothing else is said: all kinds together fit into some minutes."""
     runs: int = 2
     """Trainings that run at the same time."""
     gateway: bool = False
@@ -91,7 +93,7 @@ def _kill_everything(stand: Stand) -> None:
     run = stand.random.choice(stand.living)
     eventually(lambda: run.spooled(stand.trainer_disk.home), "a first turn of the relay", 60)
     stand.pause(0.5)
-    kills = [
+    kills: list[Callable[[], None]] = [
         stand.monitor.kill,
         stand.gateway.kill,
         lambda: run.kill_both(relay_first=stand.random.random() < 0.5),
@@ -213,22 +215,26 @@ def _outage(stand: Stand) -> None:
 
 
 KINDS = {
-    "monitor": Kind("`kill -9` of the monitor", _kill_monitor),
-    "gateway": Kind("`kill -9` of the gateway", _kill_gateway, gateway=True),
-    "relay": Kind("`kill -9` of the relay", _kill_relay, runs=3),
-    "training": Kind("`kill -9` of the training", _kill_training, runs=3),
-    "both": Kind("`kill -9` of training and relay, then `trainmon sync`", _kill_both, runs=3),
+    "monitor": Kind("`kill -9` of the monitor", _kill_monitor, 20),
+    "gateway": Kind("`kill -9` of the gateway", _kill_gateway, 15, gateway=True),
+    "relay": Kind("`kill -9` of the relay", _kill_relay, 25, runs=3),
+    "training": Kind("`kill -9` of the training", _kill_training, 20, runs=3),
+    "both": Kind("`kill -9` of training and relay, then `trainmon sync`", _kill_both, 12, runs=3),
     "everything": Kind(
-        "`kill -9` of monitor, gateway, relay and training", _kill_everything, runs=3, gateway=True
+        "`kill -9` of monitor, gateway, relay and training",
+        _kill_everything,
+        6,
+        runs=3,
+        gateway=True,
     ),
-    "partition": Kind("network: partition", _partition),
-    "stall": Kind("network: stall", _stall),
-    "delay": Kind("network: delay, narrow link", _delay),
-    "reset": Kind("network: reset", _reset),
-    "corrupt": Kind("network: bytes changed", _corrupt),
-    "clock": Kind("the monitor's clock jumps", _jump),
-    "monitor-disk": Kind("disk full under the monitor", _full_disk_of_monitor, small_disk=True),
-    "relay-disk": Kind("disk full under the relay", _full_disk_of_relay, small_disk=True),
-    "viewer": Kind("viewers that stop reading", _viewer_that_reads_nothing),
-    "outage": Kind("outage of 18,000 steps (half an hour)", _outage, runs=1, rate=3000),
+    "partition": Kind("network: partition", _partition, 30),
+    "stall": Kind("network: stall", _stall, 12),
+    "delay": Kind("network: delay, narrow link", _delay, 25),
+    "reset": Kind("network: reset", _reset, 25),
+    "corrupt": Kind("network: bytes changed", _corrupt, 50),
+    "clock": Kind("the monitor's clock jumps", _jump, 25),
+    "monitor-disk": Kind("disk full under the monitor", _full_disk_of_monitor, 25, small_disk=True),
+    "relay-disk": Kind("disk full under the relay", _full_disk_of_relay, 25, small_disk=True),
+    "viewer": Kind("viewers that stop reading", _viewer_that_reads_nothing, 25),
+    "outage": Kind("outage of 18,000 steps (half an hour)", _outage, 1, runs=1, rate=3000),
 }

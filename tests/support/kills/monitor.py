@@ -20,7 +20,7 @@ def _wall_ms(_: Clock) -> int:
 
 
 # The clock is made deep within `serve`, which has no setting for it: nobody but a test wants one.
-Clock.wall_ms = _wall_ms  # type: ignore[method-assign]
+Clock.wall_ms = _wall_ms  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import grpc
+import psutil
 from typing_extensions import Self
 
 from kills.commander import Commander
@@ -86,7 +87,9 @@ class Stand:
         self.gateway.end()
         self.monitor.end()
         self.proxy.close()
-        self._end_relays()
+        for relay in self._relays():
+            with suppress(psutil.Error):  # it has just ended
+                relay.kill()
         self.monitor_disk.close()
         self.trainer_disk.close()
 
@@ -159,13 +162,14 @@ class Stand:
             if run.process.wait(_SETTLE_S) is None:
                 raise AssertionError(f"{run.name} did not end")
         deadline_s = time.monotonic() + _SETTLE_S
-        while list(folders_in(self.trainer_disk.home)):
+        # A relay that has just been started has no spool yet.
+        while list(folders_in(self.trainer_disk.home)) or self._relays():
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"not delivered within {_SETTLE_S:g} s: {self._left()}")
             if abandoned(self.trainer_disk.home):
                 self.sync()
             else:
-                time.sleep(0.05)  # relays deliver; there is nothing of another process to wait on
+                time.sleep(0.1)  # relays deliver; there is nothing of another process to wait on
 
     def sync(self) -> None:
         """Deliver what dead relays have left."""
@@ -205,11 +209,15 @@ class Stand:
     def _left(self) -> list[str]:
         return [folder.name for folder in folders_in(self.trainer_disk.home)]
 
-    def _end_relays(self) -> None:
-        """End relays that go on alone: those which hold a spool of this stand."""
-        for folder in folders_in(self.trainer_disk.home):
-            with suppress(OSError, ValueError):
-                os.kill(int((folder / "lock").read_text().split()[0]), 9)
+    def _relays(self) -> list[psutil.Process]:
+        """Return the relays of this stand, those that go on alone among them."""
+        home, found = str(self.trainer_disk.home), []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                is_relay = "trainmon.relay" in process.cmdline()
+                if is_relay and process.environ().get("TRAINMON_HOME") == home:
+                    found.append(process)
+        return found
 
     def logs(self) -> str:
         """Return the last lines of every log, for whoever reads of a failure."""
