@@ -207,6 +207,26 @@ def test_a_decision_that_comes_with_the_end_is_heard(world):
     assert second.doubts == []
 
 
+def test_what_another_rank_has_decided_is_not_refused(world):
+    """What came to two ranks is carried out by both, though one of them left meanwhile."""
+    run = world(2)
+    first, second = run.ranks
+    command = ControlCommand("of both", ControlKind.STOP)
+    first.council.ask(command)
+    first.go()
+    first.courier.turn()
+    second.council.ask(command)
+    run.until(lambda: second.council._due)
+    (item,) = second.council._due
+    first.courier._read()
+    first.courier._write(Entry(Said.LEFT, 0, rank=0))
+    while second.step <= item.entry.step:
+        second.courier.turn()
+        second.go()
+    assert second.done == {"of both": item.entry.step}
+    assert second.refused == {}
+
+
 def test_closing_answers_what_waits(world):
     """Every command that was asked of a rank has an end, also when its session ends first."""
     run = world(2)

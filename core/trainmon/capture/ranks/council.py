@@ -273,6 +273,17 @@ class Council:
     def _give_up_motion(self, reason: str) -> None:
         motion, self._motion = self._motion, None
         for command in motion.commands if motion is not None else ():
+            self._refuse(command, reason)
+
+    def _refuse(self, command: ControlCommand, reason: str) -> None:
+        """Tell that a command is off; not where another rank's proposal of it is still to come."""
+        decided = (
+            each.command_id
+            for item in self._due
+            for each in item.commands
+            if each.command_id not in item.refused
+        )
+        if command.command_id not in decided:
             self._hands.refuse(command, reason)
 
     # What takes effect.
@@ -369,9 +380,8 @@ class Council:
             self._end_what_waits(reason)
         self._give_up_motion(reason)
         while self._asked:
-            self._hands.refuse(
-                self._asked.popleft(),
-                f"the ranks can no longer agree on a command: {reason}",
+            self._refuse(
+                self._asked.popleft(), f"the ranks can no longer agree on a command: {reason}"
             )
 
     def _end_what_waits(self, reason: str) -> None:
