@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainmon.v1.dashboard_pb2 import WatchSessionResponse
 
-__all__ = ["MAX_UINT64", "EventField", "encode_event"]
+__all__ = ["MAX_UINT64", "EventField", "encode_event", "varint"]
 
 #: Greatest value of most counts on the wire; what exceeds it cannot be serialised.
 MAX_UINT64 = 2**64 - 1
@@ -42,18 +42,19 @@ def encode_event(field: int, payload: bytes, timestamp_ms: int, cursor: str) -> 
     return b"".join(
         (
             _TIMESTAMP_TAG,
-            _varint(timestamp_ms),
+            varint(timestamp_ms),
             _CURSOR_TAG,
-            _varint(len(text)),
+            varint(len(text)),
             text,
             bytes([field << 3 | _LENGTH_DELIMITED]),
-            _varint(len(payload)),
+            varint(len(payload)),
             payload,
         )
     )
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

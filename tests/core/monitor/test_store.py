@@ -1,4 +1,4 @@
-"""History in memory: exact extremes, bounded bytes, exactly once."""
+"""History in memory: exact extremes, bounded bytes. What every store does: ``tests/core/store``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainmon.monitor.store.base import MetricsQuery, Record
 from trainmon.monitor.store.buckets import thin
 from trainmon.monitor.store.columns import Columns
 from trainmon.monitor.store.key_frames import KeyFrames
-from trainmon.monitor.store.memory import MAX_SERIES, MemoryStore
+from trainmon.monitor.store.memory import MemoryStore
 from trainmon.v1.telemetry_pb2 import BatchData, ImageData, MetricSeries
 
 values_of_a_run = st.lists(
@@ -100,60 +100,6 @@ async def test_a_long_run_is_thinned_in_stretches():
     assert {spike + 1.0 for spike in spikes} <= set(maximums)
 
 
-async def test_ranges_are_inclusive(store):
-    """The first and the last step asked for are both in the answer."""
-    await store.append("s", Record("p", 1, series=[rows_of([0.0, 1.0, 2.0, 3.0, 4.0])]))
-    (found,) = await store.metrics("s", MetricsQuery(first_step=1, last_step=3))
-    assert list(found.values) == [1, 2, 3]
-    assert not await store.metrics("s", MetricsQuery(first_step=9))
-    assert not await store.metrics("s", MetricsQuery(first_step=3, last_step=1))
-
-
-async def test_rows_come_back_in_the_order_of_steps(store):
-    """Rows that arrived out of order are answered in order."""
-    for first in (10, 0, 5):
-        await store.append("s", Record("", None, series=[rows_of([float(first)] * 5, first)]))
-    (found,) = await store.metrics("s", MetricsQuery())
-    assert list(found.steps) == [float(step) for step in range(15)]
-    assert list(found.values) == [0] * 5 + [5] * 5 + [10] * 5
-
-
-async def test_attempts_are_kept_apart(store):
-    """Steps trained again are another series; the earlier ones stay."""
-    for attempt in range(2):
-        again = rows_of([float(attempt)])
-        again.attempt = attempt
-        await store.append("s", Record("p", attempt + 1, series=[again]))
-    found = await store.metrics("s", MetricsQuery(names=["loss"]))
-    assert [(each.attempt, list(each.values)) for each in found] == [(0, [0.0]), (1, [1.0])]
-
-
-async def test_merged_rows_from_the_training_are_kept_as_they_are(store):
-    """Rows a relay merged stand beside plain ones, each with its own extremes and count."""
-    merged = MetricSeries(
-        name="loss", steps=[1], times=[1], values=[5], minimums=[2], maximums=[9], counts=[4]
-    )
-    await store.append("s", Record("p", 1, series=[rows_of([1.0])]))
-    await store.append("s", Record("p", 2, series=[merged]))
-    await store.append("s", Record("p", 3, series=[rows_of([7.0], 5)]))
-    (found,) = await store.metrics("s", MetricsQuery())
-    assert list(found.values) == [1, 5, 7]
-    assert list(found.minimums) == [1, 2, 7]
-    assert list(found.maximums) == [1, 9, 7]
-    assert list(found.counts) == [1, 4, 1]
-
-
-async def test_records_are_kept_once(store):
-    """The same producer's number is kept once; another producer's or session's is another."""
-    for session, producer in (("s", "p"), ("s", "p"), ("s", "q"), ("t", "p")):
-        await store.append(session, Record(producer, 1, series=[rows_of([1.0])]))
-    (found,) = await store.metrics("s", MetricsQuery())
-    assert len(found.steps) == 2
-    assert await store.stored_sequence("s", "p") == 1
-    assert await store.stored_sequence("s", "nobody") is None
-    assert await store.stored_sequence("nowhere", "p") is None
-
-
 async def test_memory_is_bounded_and_no_spike_is_lost(store):
     """Over the limit rows are merged; bytes stay below it, extremes and counts stay exact."""
     total = 400_000
@@ -220,28 +166,6 @@ def test_the_nearest_key_frame_is_found():
     assert len(frames) == 2
     found = {asked: frames.nearest(asked).global_step for asked in (0, 14, 15, 16, 99)}
     assert found == {0: 10, 14: 10, 15: 10, 16: 20, 99: 20}
-
-
-async def test_series_are_bounded(store):
-    """Names without end are refused with the limit; known series go on."""
-    for start in range(0, MAX_SERIES, 1000):
-        names = [MetricSeries(name=f"m{start + index}") for index in range(1000)]
-        assert not await store.append("s", Record("p", None, series=names))
-    more = [MetricSeries(name="one more"), rows_of([1.0])]
-    (complaint,) = await store.append("s", Record("p", None, series=more))
-    assert str(MAX_SERIES) in complaint
-    assert "one more" in complaint
-
-
-async def test_a_forgotten_session_is_gone(store):
-    """Nothing is left of what was deleted."""
-    frame = BatchData(global_step=1)
-    await store.append("s", Record("p", 1, series=[rows_of([1.0])], key_frame=frame))
-    assert await store.key_frame("s", 1) is not None
-    await store.forget("s")
-    assert await store.key_frame("s", 1) is None
-    assert not await store.metrics("s", MetricsQuery())
-    assert await store.stored_sequence("s", "p") is None
 
 
 def test_two_stores_have_two_identities():

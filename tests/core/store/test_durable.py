@@ -6,7 +6,9 @@ import sqlite3
 from contextlib import closing
 from itertools import pairwise
 
-from trainmon.monitor.store.base import MetricsQuery, ProducerRecord, Record
+import pytest
+
+from trainmon.monitor.store.base import MetricsQuery, ProducerRecord, Record, StoreWriteError
 from trainmon.monitor.store.sqlite import DATABASE
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
@@ -210,3 +212,20 @@ async def test_deletion_gives_room_back(open_history, rows_of, tmp_path, session
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert counts["sessions"] == 1
     assert counts["frames"] == counts["albums"] == counts["facts"] == 0
+
+
+async def test_a_database_that_is_locked_is_written_later(open_history, monkeypatch, tmp_path):
+    """While another program holds the lock nothing is acknowledged; afterwards all goes on."""
+    monkeypatch.setattr("trainmon.monitor.store.sqlite._BUSY_S", 0.01)
+    store = open_history()
+    await store.append("s", Record("p", 1))
+    with closing(sqlite3.connect(tmp_path / "history" / DATABASE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(StoreWriteError, match="locked"):
+                await store.append("s", Record("p", 2))
+        assert not await store.try_write()
+        assert await store.stored_sequence("s", "p") == 1
+    assert await store.try_write()
+    await store.append("s", Record("p", 2))
+    assert await store.stored_sequence("s", "p") == 2

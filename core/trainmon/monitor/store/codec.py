@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmon.monitor.store.columns import Rows
+from trainmon.monitor.wire_events import varint
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 __all__ = ["decode_rows", "encode_rows", "pack", "unpack"]
@@ -45,7 +46,7 @@ def encode_rows(name: str, attempt: int, rows: Rows) -> bytes:
         parts.append(_doubles(_MAXIMUMS, rows.maximums))
         parts.append(_field(_COUNTS, _varints(rows.counts)))
     if attempt:
-        parts.append(_varint(_ATTEMPT << 3) + _varint(attempt))
+        parts.append(varint(_ATTEMPT << 3) + varint(attempt))
     return b"".join(parts)
 
 
@@ -81,7 +82,7 @@ def unpack(stored: bytes) -> bytes:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    return b"".join((_varint(number << 3 | _LENGTH_DELIMITED), _varint(len(payload)), payload))
+    return b"".join((varint(number << 3 | _LENGTH_DELIMITED), varint(len(payload)), payload))
 
 
 def _doubles(number: int, column: Doubles) -> bytes:
@@ -104,15 +105,6 @@ def _fields(message: bytes) -> Iterator[tuple[int, memoryview | None]]:
             raise ValueError("a MetricSeries is cut short")
         yield tag >> 3, view[position : position + size]
         position += size
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _read_varint(view: memoryview, position: int) -> tuple[int, int]:

@@ -78,6 +78,7 @@ class Writer:
         self._engine = engine
         self._ledger = ledger
         self._jobs: deque[_Job] = deque()
+        self._batch: list[_Job] = []
         self._change = threading.Condition()
         self._closing = False
         self._waiting_bytes = 0
@@ -107,6 +108,7 @@ class Writer:
         made = _Job(job, cost, loop, loop.create_future())
         with self._change:
             if self._closing:
+                self._waiting_bytes -= cost
                 raise StoreWriteError("the store is closed: the monitor is shutting down")
             self._jobs.append(made)
             self._change.notify()
@@ -123,15 +125,34 @@ class Writer:
     # In the writing thread.
 
     def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while True:
-                batch = self._next_batch()
-                if batch:
-                    self._write(connection, batch)
-                    _tell(batch, self._told)
-                elif self._closing:
-                    return
-                self._do_chore(connection)
+        try:
+            with self._engine.connect() as connection:
+                self._work(connection)
+        except Exception:  # noqa: BLE001 - the thread's door: whoever waits must not wait for ever
+            _log.exception("the thread that writes the history failed")
+            self._give_up()
+
+    def _work(self, connection: Connection) -> None:
+        while True:
+            self._batch = self._next_batch()
+            if self._batch:
+                self._write(connection, self._batch)
+                _tell(self._batch, self._told)
+                self._batch = []
+            elif self._closing:
+                return
+            self._do_chore(connection)
+
+    def _give_up(self) -> None:
+        """Refuse what waits and whatever comes."""
+        with self._change:
+            self._closing = True
+            left = [*self._batch, *self._jobs]
+            self._jobs.clear()
+        for job in left:
+            job.error = StoreWriteError("the thread that writes it failed: restart the monitor")
+        if left:
+            _tell(left, self._told)
 
     def _next_batch(self) -> list[_Job]:
         with self._change:
