@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--report", type=Path, help="where to write what was found, as Markdown")
     options = parser.parse_args()
+    # Whoever ends this wants no process of it left either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     click.echo(f"seed {options.seed}")
     found: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory(prefix="trainmon-kills-") as folder:
@@ -47,7 +50,10 @@ def _all_rounds(name: str, rounds: int, seed: int, folder: Path) -> Tally:
         own = seeds.randrange(2**32)
         began_s = time.monotonic()
         count = min(_STRETCH, rounds - total.rounds)
-        tally = campaign(KINDS[name], count, own, folder / f"{name}-{own}")
+        try:
+            tally = campaign(KINDS[name], count, own, folder / f"{name}-{own}")
+        except AssertionError as error:
+            tally = Tally(rounds=count, stuck=1, remarks=[str(error)])
         total.add(tally)
         took_s = time.monotonic() - began_s
         click.echo(f"{name}: seed {own}, {took_s:.0f} s, {_told(tally)}")
@@ -61,7 +67,9 @@ def _told(tally: Tally) -> str:
         f"{tally.rounds} rounds, {tally.runs} runs, {tally.steps} steps, {tally.rows} rows, "
         f"{tally.lost} lost, {tally.doubled} doubled, {tally.differing} differing, "
         f"{tally.at_risk} at risk (oldest {tally.oldest_at_risk_ms:.0f} ms), {tally.commands} "
-        f"commands, {tally.endless} endless, {tally.contradicted} contradicted"
+        f"commands, {tally.endless} endless, {tally.contradicted} contradicted, "
+        f"{tally.watched} watched, {tally.resumed} resumed, {tally.misseen} misseen, "
+        f"{tally.stuck} stuck"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from stack import eventually
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand, SetControl
 from viewer import ENDS, viewer
 
@@ -51,6 +52,14 @@ class Commander:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def wait_for_another(self) -> None:
+        """Wait until the monitor has taken another command."""
+        before = self._count()
+        eventually(self._count, "another command on record", 60, lambda count: count > before)
+
+    def _count(self) -> int:
+        return sum(map(len, tuple(self.recorded.values())))
 
     def _work(self) -> None:
         level = 0

@@ -42,6 +42,8 @@ def _kill_monitor(stand: Stand) -> None:
     stand.monitor.start()
     if stand.random.random() < 0.7:
         stand.wait_for_monitor()
+        if stand.random.random() < 0.3:
+            stand.commander.wait_for_another()
 
 
 def _kill_gateway(stand: Stand) -> None:

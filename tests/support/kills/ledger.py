@@ -49,6 +49,14 @@ class Tally:
     """Commands on record without an end, or not on record."""
     contradicted: int = 0
     """Commands whose end is not what the training saw, or that were carried out twice."""
+    watched: int = 0
+    """Rows that came to somebody who watched."""
+    resumed: int = 0
+    """Streams that went on from a cursor."""
+    misseen: int = 0
+    """Times when a row was left out on such a stream, or came again."""
+    stuck: int = 0
+    """Stretches of rounds after which something never came to its end."""
     remarks: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
@@ -63,7 +71,8 @@ class Tally:
     @property
     def faults(self) -> int:
         """What should not have been."""
-        return self.lost + self.doubled + self.differing + self.endless + self.contradicted
+        scalars = self.lost + self.doubled + self.differing
+        return scalars + self.endless + self.contradicted + self.misseen + self.stuck
 
 
 def read_log(path: Path) -> list[LogLine]:

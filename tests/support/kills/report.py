@@ -18,8 +18,8 @@ __all__ = ["write_report"]
 _START, _END = "<!-- kills: start -->", "<!-- kills: end -->"
 _HEAD = (
     "| what was done | rounds | runs | steps handed over | scalars compared | lost | doubled "
-    "| not as told | commands | without one end |\n"
-    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    "| not as told | commands | without one end | stuck |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
 )
 
 
@@ -28,7 +28,7 @@ def write_report(path: Path, found: Mapping[str, Tally]) -> None:
     text = path.read_text()
     before, rest = text.split(_START, 1)
     after = rest.split(_END, 1)[1]
-    rows = "".join(_row(KINDS[name].title, tally) for name, tally in found.items())
+    rows = "".join(_row(KINDS[name].title, found[name]) for name in KINDS if name in found)
     total = Tally()
     for tally in found.values():
         total.add(tally)
@@ -49,6 +49,7 @@ def _row(title: str, tally: Tally) -> str:
         tally.differing,
         tally.commands,
         tally.endless + tally.contradicted,
+        tally.stuck,
     )
     return f"| {title} | {' | '.join(f'{number:,}' for number in numbers)} |\n"
 

@@ -18,6 +18,7 @@ from kills.disk import Disk
 from kills.ledger import Tally, compare, read_log
 from kills.processes import Process, Run, free_port, listens
 from kills.tiny import reference
+from kills.watcher import Watcher
 from proxy import Proxy
 from stack import eventually
 from trainmon.relay.spool.folder import folders_in
@@ -67,6 +68,7 @@ class Stand:
         self._has_gateway = gateway
         self.runs: list[Run] = []
         self.commander = Commander(self)
+        self.watcher = Watcher(self)
 
     def __enter__(self) -> Self:
         self._viewing = viewer(f"127.0.0.1:{self.port}")
@@ -76,10 +78,12 @@ class Stand:
             self.gateway.start()
         self.wait_for_monitor()
         self.commander.start()
+        self.watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.commander.stop()
+        self.watcher.stop()
         self._viewing.__exit__(None, None, None)
         for run in self.runs:
             if run.process.alive:
@@ -183,7 +187,15 @@ class Stand:
         sessions = {each.session_name: each.session_id for each in self.viewer.sessions()}
         for run in self.runs:
             tally.add(self._judge_run(run, sessions.get(run.name, "")))
+        self._judge_watcher(sessions.get(self.runs[0].name, ""), tally)
         return tally
+
+    def _judge_watcher(self, session_id: str, tally: Tally) -> None:
+        if session_id:
+            steps = self.viewer.metrics(session_id, "loss")["loss"].steps
+            self.watcher.finish(int(max(steps)))
+        self.watcher.stop()
+        self.watcher.judge(tally)
 
     def _judge_run(self, run: Run, session_id: str) -> Tally:
         log = read_log(run.folder / "steps")
