@@ -24,9 +24,9 @@ import psutil
 from common.report import machine, table
 
 from trainmon.monitor.store.base import MetricsQuery, Record
-from trainmon.monitor.store.codec import encode_rows
 from trainmon.monitor.store.columns import Rows
-from trainmon.monitor.store.sql import SqlStore
+from trainmon.monitor.store.durable.codec import encode_rows
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.telemetry_pb2 import MetricData, MetricSeries
 
 NAMES = ("loss", "accuracy", "learning_rate", "grad_norm", "throughput")

@@ -28,7 +28,7 @@ NOT_OF_THE_CORE = {"grpcio", "sonora", "uvicorn", "aiohttp", "scikit-learn", "to
 EVERY_PYTHON = os.environ.get("TRAINMON_PYTHONS") == "all"
 
 #: Modules that say themselves what else they need.
-OPTIONAL = ("trainmon.testing", "trainmon.demo.")
+OPTIONAL = ("trainmon.testing", "trainmon.demo.", "trainmon.monitor.store.durable.")
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys

@@ -19,8 +19,8 @@ from trainmon.cli import main
 from trainmon.config import Settings
 from trainmon.monitor.server import MonitorServer
 from trainmon.monitor.store.base import Store
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.monitor.store.memory import MemoryStore
-from trainmon.monitor.store.sql import SqlStore
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
 from trainmon.v1.telemetry_pb2 import (

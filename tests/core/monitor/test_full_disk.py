@@ -9,11 +9,15 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from sqlalchemy.exc import OperationalError
 
-from trainmon.monitor.store.sql import SqlStore
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.control_pb2 import Pause
 from trainmon.v1.telemetry_pb2 import ErrorCode
 
 FULL = ErrorCode.ERROR_CODE_RESOURCE_EXHAUSTED
+
+
+#: However loaded the machine is, no stream is taken for silent.
+PATIENT = {"heartbeat_timeout_ms": 60_000}
 
 
 class Disk:
@@ -43,7 +47,7 @@ async def test_what_cannot_be_kept_comes_again(
     disk, start_monitor, open_trainer, watch, series, batch
 ):
     """It is not acknowledged, said once, and kept when the training sends it again."""
-    async with start_monitor(_store=disk.store) as monitor:
+    async with start_monitor(_store=disk.store, **PATIENT) as monitor:
         fields = {"run_key": "run", "producer_id": "p", "sends_metric_data": True}
         answer = await monitor.register(**fields)
         trainer = await open_trainer(monitor, answer.session_id, "p", own=True)
@@ -82,7 +86,7 @@ async def test_what_cannot_be_kept_comes_again(
 
 async def test_an_end_that_cannot_be_kept_comes_again(disk, start_monitor, open_trainer):
     """A training that said goodbye to a full disk can say it again."""
-    async with start_monitor(_store=disk.store) as monitor:
+    async with start_monitor(_store=disk.store, **PATIENT) as monitor:
         answer = await monitor.register(run_key="run", producer_id="p")
         trainer = await open_trainer(monitor, answer.session_id, "p", own=True)
         await trainer.status("RUNNING", sequence=1)
@@ -99,7 +103,7 @@ async def test_an_end_that_cannot_be_kept_comes_again(disk, start_monitor, open_
 
 async def test_sessions_and_commands_are_written_later(disk, start_monitor, open_trainer, tmp_path):
     """What nobody waits for is tried again until it is written."""
-    async with start_monitor(_store=disk.store) as monitor:
+    async with start_monitor(_store=disk.store, **PATIENT) as monitor:
         disk.full = True
         answer = await monitor.register(run_key="run", producer_id="p", session_name="late")
         trainer = await open_trainer(monitor, answer.session_id, "p")

@@ -11,9 +11,9 @@ from trainmon.config import Settings
 from trainmon.errors import ConfigurationError
 from trainmon.manager import PluginManager
 from trainmon.monitor.store.base import Record, Store
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.monitor.store.memory import MemoryStore
 from trainmon.monitor.store.opening import open_store
-from trainmon.monitor.store.sql import SqlStore
 
 
 @pytest.fixture

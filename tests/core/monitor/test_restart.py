@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from grpclib.exceptions import GRPCError
 
-from trainmon.monitor.store.sql import SqlStore
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.control_pb2 import CommandResult, CommandState, Pause, Stop
 from trainmon.v1.dashboard_pb2 import (
     DeleteSessionRequest,
@@ -29,7 +29,9 @@ async def start(start_monitor, tmp_path):
     @asynccontextmanager
     async def started(**settings):
         store = SqlStore(tmp_path / "history", 64 << 20, 256 << 20)
-        async with start_monitor(_store=store, **settings) as monitor:
+        # However loaded the machine is, no stream is taken for silent.
+        patient = {"heartbeat_timeout_ms": 60_000, **settings}
+        async with start_monitor(_store=store, **patient) as monitor:
             yield monitor
 
     return started

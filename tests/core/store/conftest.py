@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from trainmon.monitor.store.base import SessionRecord
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.monitor.store.memory import MemoryStore
-from trainmon.monitor.store.sql import SqlStore
 from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionSummary
 from trainmon.v1.telemetry_pb2 import MetricSeries, RegisterTrainingSessionRequest
 
@@ -43,10 +43,10 @@ async def store(request, open_history):
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Let a few dozen rows make chunks and levels, as millions do."""
-    monkeypatch.setattr("trainmon.monitor.store.compaction.CHUNK_ROWS", 8)
-    monkeypatch.setattr("trainmon.monitor.store.compaction._OPEN_ROWS", 4)
-    monkeypatch.setattr("trainmon.monitor.store.compaction._ECHO", 4)
-    monkeypatch.setattr("trainmon.monitor.store.ledger.COMPACT_ROWS", 16)
+    monkeypatch.setattr("trainmon.monitor.store.durable.compaction.CHUNK_ROWS", 8)
+    monkeypatch.setattr("trainmon.monitor.store.durable.compaction._OPEN_ROWS", 4)
+    monkeypatch.setattr("trainmon.monitor.store.durable.compaction._ECHO", 4)
+    monkeypatch.setattr("trainmon.monitor.store.durable.ledger.COMPACT_ROWS", 16)
 
 
 @pytest.fixture

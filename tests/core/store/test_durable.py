@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from trainmon.monitor.store.base import MetricsQuery, ProducerRecord, Record, StoreWriteError
-from trainmon.monitor.store.sqlite import DATABASE
+from trainmon.monitor.store.durable.sqlite import DATABASE
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     BatchData,
@@ -216,7 +216,7 @@ async def test_deletion_gives_room_back(open_history, rows_of, tmp_path, session
 
 async def test_a_database_that_is_locked_is_written_later(open_history, monkeypatch, tmp_path):
     """While another program holds the lock nothing is acknowledged; afterwards all goes on."""
-    monkeypatch.setattr("trainmon.monitor.store.sqlite._BUSY_S", 0.01)
+    monkeypatch.setattr("trainmon.monitor.store.durable.sqlite._BUSY_S", 0.01)
     store = open_history()
     await store.append("s", Record("p", 1))
     with closing(sqlite3.connect(tmp_path / "history" / DATABASE, isolation_level=None)) as other:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from trainmon.monitor.store import schema
 from trainmon.monitor.store.base import MetricsQuery
-from trainmon.monitor.store.migrations import MIGRATIONS, NEWEST
-from trainmon.monitor.store.sqlite import DATABASE, SqliteFiles
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.migrations import MIGRATIONS, NEWEST
+from trainmon.monitor.store.durable.sqlite import DATABASE, SqliteFiles
 
 PROGRAM = Path(__file__).with_name("writing_process.py")
 ROUNDS = 10

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from trainmon.monitor.store import compaction, ledger
 from trainmon.monitor.store.base import MetricsQuery, Record
-from trainmon.monitor.store.codec import decode_rows, encode_rows, pack, unpack
 from trainmon.monitor.store.columns import Rows
-from trainmon.monitor.store.sql import SqlStore
+from trainmon.monitor.store.durable import compaction, ledger
+from trainmon.monitor.store.durable.codec import decode_rows, encode_rows, pack, unpack
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 doubles = st.floats(allow_nan=True, allow_infinity=True, width=64)

@@ -11,10 +11,10 @@ import pytest
 
 from trainmon.errors import ConfigurationError, HomeLockedError
 from trainmon.monitor.store.base import Record
-from trainmon.monitor.store.migrations import NEWEST, NewerSchemaError
-from trainmon.monitor.store.mounts import network_file_system
-from trainmon.monitor.store.sql import SqlStore
-from trainmon.monitor.store.sqlite import DATABASE, DamagedDatabaseError
+from trainmon.monitor.store.durable.migrations import NEWEST, NewerSchemaError
+from trainmon.monitor.store.durable.mounts import network_file_system
+from trainmon.monitor.store.durable.sqlite import DATABASE, DamagedDatabaseError
+from trainmon.monitor.store.durable.store import SqlStore
 
 
 def everything(folder):
@@ -147,7 +147,9 @@ def test_where_mounts_cannot_be_read_nothing_is_refused(tmp_path):
 
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
     """The message names the kind, and the settings that help."""
-    monkeypatch.setattr("trainmon.monitor.store.sqlite.network_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(
+        "trainmon.monitor.store.durable.sqlite.network_file_system", lambda folder: "nfs4"
+    )
     with pytest.raises(ConfigurationError, match=r"nfs4.*TRAINMON_STORE.*TRAINMON_HOME"):
         SqlStore(tmp_path / "history", 1 << 20, 1 << 20)
     assert not (tmp_path / "history").exists()

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from trainmon.monitor.store import writer
 from trainmon.monitor.store.base import StoreWriteError
+from trainmon.monitor.store.durable import writer
 
 
 async def test_who_brings_more_than_may_wait_waits(open_history, monkeypatch):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from trainmon.monitor.store import compaction, ledger, migrations
 from trainmon.monitor.store.base import Record, SessionRecord
-from trainmon.monitor.store.sql import SqlStore
+from trainmon.monitor.store.durable import compaction, ledger, migrations
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionSummary
 from trainmon.v1.telemetry_pb2 import BatchData, EpochData, ImageData, MetricSeries

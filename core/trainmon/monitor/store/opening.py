@@ -53,7 +53,7 @@ def open_store(settings: Settings, plugins: PluginManager) -> tuple[Store, str]:
 
 
 def _open_sqlite(settings: Settings, folder: str) -> Store:
-    from trainmon.monitor.store.sql import SqlStore
+    from trainmon.monitor.store.durable.store import SqlStore
 
     where = Path(folder).expanduser().absolute() if folder else settings.home / _FOLDER
     return SqlStore(where, settings.run_pictures_bytes, settings.pictures_bytes)

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 
-from trainmon.monitor.store import schema
 from trainmon.monitor.store.base import (
     Appended,
     ListedSession,
@@ -27,15 +26,16 @@ from trainmon.monitor.store.base import (
     StoredSession,
     StoreWriteError,
 )
-from trainmon.monitor.store.finding import find_session
-from trainmon.monitor.store.ledger import HistoryLedger
-from trainmon.monitor.store.loading import list_sessions, load_session
-from trainmon.monitor.store.pictures import Pictures
-from trainmon.monitor.store.reading import read_metrics
-from trainmon.monitor.store.segments import Segments
-from trainmon.monitor.store.sqlite import SqliteFiles, free_some
-from trainmon.monitor.store.viewing import PictureReader
-from trainmon.monitor.store.writer import Writer
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.finding import find_session
+from trainmon.monitor.store.durable.ledger import HistoryLedger
+from trainmon.monitor.store.durable.loading import list_sessions, load_session
+from trainmon.monitor.store.durable.pictures import Pictures
+from trainmon.monitor.store.durable.reading import read_metrics
+from trainmon.monitor.store.durable.segments import Segments
+from trainmon.monitor.store.durable.sqlite import SqliteFiles, free_some
+from trainmon.monitor.store.durable.viewing import PictureReader
+from trainmon.monitor.store.durable.writer import Writer
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import BatchData, ErrorResponse, MetricSeries
 

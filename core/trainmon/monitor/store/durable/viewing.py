@@ -9,9 +9,9 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from sqlalchemy import Connection
 
-from trainmon.monitor.store.finding import find_session
-from trainmon.monitor.store.pictures import nearest_frames, newest_frame, place_of
-from trainmon.monitor.store.segments import Place, Segments
+from trainmon.monitor.store.durable.finding import find_session
+from trainmon.monitor.store.durable.pictures import nearest_frames, newest_frame, place_of
+from trainmon.monitor.store.durable.segments import Place, Segments
 from trainmon.v1.telemetry_pb2 import BatchData
 
 __all__ = ["DamagedPicture", "PictureReader"]

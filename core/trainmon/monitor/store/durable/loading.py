@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from trainmon.monitor.store import schema
 from trainmon.monitor.store.base import (
     ListedSession,
     ProducerRecord,
@@ -14,7 +13,8 @@ from trainmon.monitor.store.base import (
     StoredEvent,
     StoredSession,
 )
-from trainmon.monitor.store.viewing import PictureReader
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.viewing import PictureReader
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.dashboard_pb2 import SessionSnapshot
 from trainmon.v1.telemetry_pb2 import EpochData, ErrorResponse, RegisterTrainingSessionRequest

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, Table, delete, insert, inspect, select
 
 from trainmon.errors import TrainmonError
-from trainmon.monitor.store import schema
+from trainmon.monitor.store.durable import schema
 
 __all__ = ["MIGRATIONS", "NEWEST", "Migration", "NewerSchemaError", "migrate", "schema_version"]
 

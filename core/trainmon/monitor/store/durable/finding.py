@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from trainmon.monitor.store import schema
+from trainmon.monitor.store.durable import schema
 
 __all__ = ["find_session"]
 

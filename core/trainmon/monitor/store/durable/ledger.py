@@ -14,16 +14,16 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, bindparam, func, insert, select, update
 
 from trainmon.monitor.sequences import Sequences
-from trainmon.monitor.store import schema
 from trainmon.monitor.store.base import Appended, ProducerRecord, Record, SessionRecord
-from trainmon.monitor.store.compaction import compact
-from trainmon.monitor.store.finding import find_session
-from trainmon.monitor.store.loading import COMMAND, EPOCH, ERROR, STATUS
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.compaction import compact
+from trainmon.monitor.store.durable.finding import find_session
+from trainmon.monitor.store.durable.loading import COMMAND, EPOCH, ERROR, STATUS
+from trainmon.monitor.store.durable.pictures import Pictures
+from trainmon.monitor.store.durable.purging import purge
+from trainmon.monitor.store.durable.viewing import DamagedPicture
+from trainmon.monitor.store.durable.writer import Chore
 from trainmon.monitor.store.memory import MAX_SERIES
-from trainmon.monitor.store.pictures import Pictures
-from trainmon.monitor.store.purging import purge
-from trainmon.monitor.store.viewing import DamagedPicture
-from trainmon.monitor.store.writer import Chore
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import ErrorResponse, MetricData
 

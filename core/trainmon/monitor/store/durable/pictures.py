@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.segments import Place, Segments
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.segments import Place, Segments
 from trainmon.v1.telemetry_pb2 import BatchData
 
 __all__ = ["Pictures", "nearest_frames", "newest_frame", "place_of"]

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.segments import Segments
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.segments import Segments
 
 __all__ = ["purge"]
 

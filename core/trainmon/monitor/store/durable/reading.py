@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from trainmon.monitor.store import schema
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.store.buckets import thin_at_once
-from trainmon.monitor.store.chunks import Series, load_rows
-from trainmon.monitor.store.codec import encode_rows
 from trainmon.monitor.store.columns import Rows, join_rows
-from trainmon.monitor.store.pyramid import FAN_OUT, merge_every
-from trainmon.monitor.store.tails import TailRows, read_tail
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.chunks import Series, load_rows
+from trainmon.monitor.store.durable.codec import encode_rows
+from trainmon.monitor.store.durable.pyramid import FAN_OUT, merge_every
+from trainmon.monitor.store.durable.tails import TailRows, read_tail
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 __all__ = ["read_metrics"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.codec import decode_rows, encode_rows, pack, unpack
 from trainmon.monitor.store.columns import Rows
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.codec import decode_rows, encode_rows, pack, unpack
 
 __all__ = ["Series", "drop_chunk", "load_rows", "put_chunk", "this_chunk", "unpack_rows"]
 

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from sqlalchemy import Connection, delete, func, select, update
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.chunks import Series, drop_chunk, load_rows, put_chunk
 from trainmon.monitor.store.columns import Rows, join_rows
-from trainmon.monitor.store.pyramid import build_above, uncover
-from trainmon.monitor.store.tails import read_tail
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.chunks import Series, drop_chunk, load_rows, put_chunk
+from trainmon.monitor.store.durable.pyramid import build_above, uncover
+from trainmon.monitor.store.durable.tails import read_tail
 
 __all__ = ["CHUNK_ROWS", "compact"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.codec import decode_rows
 from trainmon.monitor.store.columns import Rows, join_rows
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.codec import decode_rows
 from trainmon.v1.telemetry_pb2 import MetricData, MetricSeries
 
 __all__ = ["TailRows", "read_tail"]

@@ -19,8 +19,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from trainmon.errors import ConfigurationError, TrainmonError
 from trainmon.monitor.lock import HomeLock
-from trainmon.monitor.store.migrations import NEWEST, Migration, NewerSchemaError, migrate
-from trainmon.monitor.store.mounts import network_file_system
+from trainmon.monitor.store.durable.migrations import NEWEST, Migration, NewerSchemaError, migrate
+from trainmon.monitor.store.durable.mounts import network_file_system
 
 __all__ = ["DATABASE", "DamagedDatabaseError", "SqliteFiles", "free_some"]
 

@@ -12,9 +12,15 @@ from itertools import groupby
 import numpy as np
 from sqlalchemy import Connection, select, update
 
-from trainmon.monitor.store import schema
-from trainmon.monitor.store.chunks import Series, drop_chunk, load_rows, put_chunk, this_chunk
 from trainmon.monitor.store.columns import Rows, join_rows, merge_rows
+from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.chunks import (
+    Series,
+    drop_chunk,
+    load_rows,
+    put_chunk,
+    this_chunk,
+)
 
 __all__ = ["FAN_OUT", "build_above", "merge_every", "uncover"]
 

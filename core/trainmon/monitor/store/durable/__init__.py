@@ -1,0 +1,1 @@
+"""History in a database and files: all that needs SQLAlchemy."""
