@@ -249,7 +249,7 @@ class TrainmonCallback:
 
     def _resume(self, session: Session, trainer: Any, last: int | None) -> None:
         """Go on where the checkpoint stands."""
-        done = int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
+        done = describe.batches_done(trainer)
         again = session.attempt + (done < session.global_step)
         epoch = int(trainer.current_epoch)
         session.resume_at(done, epoch, attempt=max(self._loaded or 0, again))

@@ -6,10 +6,19 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["class_names", "early_stop", "epochs_of_run", "hyperparameters", "known_batches"]
+__all__ = [
+    "batches_done",
+    "class_names",
+    "early_stop",
+    "epochs_of_run",
+    "hyperparameters",
+    "known_batches",
+]
 
 _SHOWN = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision")
 _MOST_NAMES = 100_000
+#: Of one hyperparameter.
+_MOST_CHARACTERS = 500
 
 
 def epochs_of_run(trainer: Any) -> int | None:
@@ -22,6 +31,17 @@ def known_batches(trainer: Any) -> int | None:
     """Return batches per epoch; None: the loader's length is unknown."""
     batches = trainer.num_training_batches
     return int(batches) if math.isfinite(batches) and batches > 0 else None
+
+
+def batches_done(trainer: Any) -> int:
+    """Return how many batches a fit that goes on from a checkpoint has behind it."""
+    loop = trainer.fit_loop.epoch_loop
+    progress = loop.batch_progress
+    done = int(progress.total.processed)
+    if not hasattr(loop, "restarted_on_train_batch_end"):
+        # Older ones train the batch once more in whose end the checkpoint was written.
+        done -= int(progress.current.processed) - int(progress.current.completed)
+    return done
 
 
 def class_names(trainer: Any) -> tuple[str, ...]:
@@ -47,8 +67,14 @@ def hyperparameters(trainer: Any) -> dict[str, str]:
             shown[name] = str(value)
     given = getattr(module, "hparams", None)
     if isinstance(given, Mapping):
-        shown.update((str(name), str(value)) for name, value in given.items())
+        shown.update((str(name), _text(value)) for name, value in given.items())
     return shown
+
+
+def _text(value: Any) -> str:
+    """Return a value for people; a whole net, as templates hold it, by its class."""
+    text = str(value)
+    return text if len(text) <= _MOST_CHARACTERS else type(value).__name__
 
 
 def early_stop(trainer: Any) -> str:
@@ -73,10 +99,12 @@ def _datasets(loader: Any, depth: int) -> Iterator[Any]:
         for each in loader[:8]:
             yield from _datasets(each, depth + 1)
         return
-    dataset = getattr(loader, "dataset", None)
-    if dataset is not None:
-        yield dataset
-        yield from _datasets(dataset, depth + 1)
+    several = getattr(loader, "datasets", None)  # as of a ConcatDataset
+    inner = list(several)[:8] if isinstance(several, (list, tuple)) else []
+    for dataset in (getattr(loader, "dataset", None), *inner):
+        if dataset is not None:
+            yield dataset
+            yield from _datasets(dataset, depth + 1)
 
 
 def _names(names: Any) -> tuple[str, ...]:

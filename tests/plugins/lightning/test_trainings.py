@@ -232,7 +232,7 @@ def test_two_fits_of_one_trainer(facts: dict[str, Any]) -> None:
 def test_a_resumed_fit_goes_on(facts: dict[str, Any]) -> None:
     """Steps go on, as another attempt; a changed learning rate was in the checkpoint."""
     resumed = facts["resumed"]
-    assert resumed["steps"] == [[8, 2, 1]]
+    assert resumed["steps"] == [[step, 2, 1] for step in range(resumed["goes_on_at"], 9)]
     rates = [metrics["learning_rate"] for metrics in resumed["first"]["metrics"]]
     assert rates[:3] == [0.125, 0.125, 0.125 * 0.25 * 0.5]
     assert resumed["metrics"][0]["learning_rate"] == rates[8] == 0.125 * 0.25 * 0.5**4
@@ -243,6 +243,7 @@ def test_modules_can_be_saved_and_copied_in_mid_step(facts: dict[str, Any]) -> N
     assert facts["pickled"]["answers"] == [True] * 4
     assert not facts["pickled"]["names_us"]
     assert facts["pickled"]["hooks"] == [0]
+    assert facts["pickled"]["info"][0]["parameters"]["net"] == "Sequential"
 
 
 def test_a_fit_that_raises(facts: dict[str, Any]) -> None:
