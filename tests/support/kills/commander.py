@@ -42,6 +42,8 @@ class Commander:
         self._thread = threading.Thread(target=self._work, name="commander")
         self.recorded: dict[str, list[ControlCommand]] = {}
         """By run, what the monitor has answered to be on record."""
+        self.refused: Counter[str] = Counter()
+        """Why others were not taken."""
 
     def start(self) -> None:
         """Begin."""
@@ -91,6 +93,7 @@ class Commander:
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                     grpc.StatusCode.CANCELLED,
                 ):
+                    self.refused[f"{error.code().name}: {error.details()}"] += 1
                     return False
                 if self._stopping.wait(_EVERY_S):
                     return False

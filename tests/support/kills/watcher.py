@@ -21,7 +21,7 @@ __all__ = ["Watcher"]
 
 _AGAIN_S = 0.05
 #: Events after which it leaves the stream and comes back with its cursor, now and then.
-_MOST_EVENTS = 40
+_MOST_EVENTS = 200
 
 
 class Watcher:
@@ -85,7 +85,7 @@ class Watcher:
         most = self._left * 17 % _MOST_EVENTS + 1
         for number, event in enumerate(self._stream):
             self._take(event)
-            if number == most and not self._stopping.is_set():
+            if number == most or self._stopping.is_set():
                 self._stream.cancel()  # type: ignore[attr-defined] # as above
                 return
 
