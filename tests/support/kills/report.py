@@ -65,7 +65,7 @@ def _at_risk(total: Tally) -> str:
 def _machine() -> str:
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
-        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()}, "
         f"Python {platform.python_version()}, trainmon {version('trainmon')}, protobuf "
         f"{version('protobuf')}, grpclib {version('grpclib')}, SQLAlchemy {version('sqlalchemy')}."
     )
