@@ -13,6 +13,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from hyperframe.frame import DataFrame
 
+from trainmon.sealing import seal
 from trainmon.v1 import telemetry_pb2
 from trainmon.v1.dashboard_pb2 import WatchSessionRequest
 from trainmon.v1.telemetry_pb2 import ErrorCode
@@ -84,6 +85,32 @@ async def test_half_a_message_ends_nothing_else(running, open_trainer):
     assert (await trainer.ending()).status is Status.OK
     again = await open_trainer(monitor, trainer.session_id, "p")
     await again.settle()
+
+
+async def test_message_changed_on_its_way_ends_the_stream(running):
+    """A message that disagrees with its checksum is not taken, and the stream ends."""
+    monitor, trainer = running
+
+    async def send_sealed(sequence, spoil=lambda data: data):
+        series = telemetry_pb2.MetricSeries(name="loss", steps=[sequence], values=[0.5], times=[1])
+        request = telemetry_pb2.TelemetryRequest(
+            session_id=trainer.session_id,
+            producer_id=trainer.producer_id,
+            metric_data=telemetry_pb2.MetricData(series=[series]),
+            sequence=sequence,
+        )
+        data = spoil(seal(request.SerializeToString()))
+        await trainer.stream._stream.send_data(struct.pack(">?I", False, len(data)) + data)
+
+    await send_sealed(11)
+    await trainer.receive("acknowledgment")
+    await send_sealed(
+        12, lambda data: data.replace(struct.pack("<d", 0.5), struct.pack("<d", 0.25))
+    )
+    assert "changed on its way" in await complaint(trainer)
+    assert (await trainer.ending()).status is Status.DATA_LOSS
+    [kept] = (await monitor.metrics(trainer.session_id)).series
+    assert list(kept.steps) == [11]
 
 
 async def test_compressed_messages_are_refused(running):
