@@ -41,6 +41,7 @@ class _Frame:
         self.count = 0
         self.words: dict[str, list[Any]] = {}
         self.maps: dict[str, int] = {}
+        self.drawn: dict[str, tuple[int, ...]] = {}
         self.channels_first = False
         self.first_step = 0
         self.several = False
@@ -160,7 +161,8 @@ class FrameWriter:
             plan = FramePlan(writer, reading, request.max_samples, whole=whole)
             self._plans[key] = plan
         frame.key, frame.plan = key, plan
-        frame.maps, frame.channels_first = reading.maps, reading.channels_first
+        frame.maps, frame.drawn = reading.maps, reading.drawn
+        frame.channels_first = reading.channels_first
         return True
 
     def _copy(
@@ -215,6 +217,8 @@ class FrameWriter:
         fields.update(frame.words)
         if frame.maps:
             fields["maps"] = frame.maps
+        if frame.drawn:
+            fields["drawn"] = frame.drawn
         if self._normalization:
             fields["normalization"] = self._normalization
         record = pack_json(Kind.FRAME, fields)

@@ -113,6 +113,8 @@ class Reading:
     channels_first: bool = False
     maps: dict[str, int] = field(default_factory=dict)
     """Of outputs and targets that hold something for every pixel: the axis of their classes."""
+    drawn: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of outputs and targets that are pictures themselves, and do not go along."""
 
     def __bool__(self) -> bool:
         return bool(self.arrays or self.words)
@@ -241,6 +243,7 @@ class _Reader:
         for role, source in self._numbers.items():
             layout = maps.get(role)
             if layout is None and self._pictures is not None and _is_drawn(source.array.shape):
+                self.reading.drawn[role] = source.array.shape
                 continue
             try:
                 found = _bounded(source) if layout is None else self._map(source, layout)

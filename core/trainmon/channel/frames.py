@@ -6,7 +6,8 @@ the record: ``slot``, ``arrays`` ({role: [dtype, shape, offset]}), ``channels_fi
 ({mean, std} per channel, of pixels from 0 to 1; absent: unknown), and of the step:
 ``global_step``, ``epoch``, ``batch_index``, ``time_ms``, ``batch_size``, ``loss``,
 ``optimizer_step``, ``attempt``; ``texts``, ``output_texts``, ``target_texts`` and ``tokens`` (N of
-each). ``maps`` names which of outputs and targets hold something for every pixel, with the axis of
+each). ``drawn`` names which of outputs and targets are pictures themselves, with their shapes; they
+do not go along. ``maps`` names which hold something for every pixel, with the axis of
 their classes (1 or 3; 0: they have none). Absent fields are unknown.
 
 Roles, with N samples of the frame and B of the batch: ``images`` (N, H, W), (N, H, W, channels)

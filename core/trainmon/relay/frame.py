@@ -130,6 +130,10 @@ class Frame:
 
     def _read_predictions(self, arrays: Mapping[str, Array]) -> None:
         outputs, targets = (self._classed(arrays, role) for role in ("outputs", "targets"))
+        drawn = self.fields.get("drawn") or {}
+        if drawn:
+            shapes = [f"{name} {tuple(shape)}" for name, shape in drawn.items()]
+            self.problems.append(f"{' and '.join(shapes)} are pictures, of no task known here")
         if outputs is None and targets is None:
             return
         samples = describe(outputs, targets, self.labels, self.habits)
