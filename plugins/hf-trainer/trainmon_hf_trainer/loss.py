@@ -84,7 +84,7 @@ class BatchLoss:
         trainer = self._trainer
         smoother = getattr(trainer, "label_smoother", None)
         if smoother is not None:  # older ones are a mean whatever the Trainer takes them for
-            return _is_told_items(type(smoother))
+            return _is_told_items(smoother.__class__)
         if getattr(trainer, "compute_loss_func", None) is not None:
             return True
         # The step returns the model's own loss as it is: then it is the same memory.
