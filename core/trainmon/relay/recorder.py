@@ -195,7 +195,13 @@ class Recorder:
         """Keep what became known, if anything."""
         self.run.learn(details)
         self._learn_lengths()
-        if details.ByteSize():
+        if not details.ByteSize():
+            return
+        if self._farewell is not None:
+            # The run's state is its last already, and told before the last picture it would end
+            # the run too early: the monitor takes nothing after it.
+            self._farewell.details.MergeFrom(details)
+        else:
             fields = {"status": self.run.status, "message": self.run.message}
             self._keep_status(wire.status_update(fields, _STEPPING, details))
 

@@ -178,6 +178,26 @@ async def test_a_whole_run_is_seen_steered_and_ended(viewer, eventually):
     assert await viewer.losses(session.session_id) == [0.5] * len(steps)
 
 
+async def test_what_is_said_of_the_last_picture_does_not_end_the_run_before_it(viewer, eventually):
+    """A run over before its picture is encoded keeps that, and what could not be shown of it."""
+
+    def train() -> None:
+        pictures = np.zeros((16, 8, 8), np.uint8)
+        with trainmon.start_session("short") as run:
+            for _ in range(7):  # what is drawn is of no task known, which is said
+                run.batch_end(loss=1.0, images=pictures, outputs=pictures, targets=pictures)
+
+    await asyncio.to_thread(train)
+    session = await eventually(lambda: viewer.in_state("COMPLETED"), "COMPLETED")
+
+    async def explained() -> list[str]:
+        return list((await viewer.snapshot(session.session_id)).notes)
+
+    assert "not shown: " in " ".join(await eventually(explained, "what could not be shown"))
+    assert len((await viewer.key_frame(session.session_id, 0)).images) == 16
+    assert await viewer.losses(session.session_id) == [1.0] * 7
+
+
 async def test_a_relay_that_is_killed_is_followed_by_another(viewer, eventually, kill, monkeypatch):
     """Training notices nothing, the page goes on, and no number of the producer is missing."""
     monkeypatch.setenv("TRAINMON_KEY_FRAME_INTERVAL", "0.1")
