@@ -14,12 +14,13 @@ COMPLETED = SessionState.SESSION_STATE_COMPLETED
 
 pytestmark = pytest.mark.timeout(300)  # frameworks take their time to be imported
 
+#: Torch's tensors of a device need one: tests/gpu.
+backends = pytest.mark.parametrize("backend", ["tensorflow", "jax"], indirect=True, scope="session")
+
 
 @pytest.fixture(scope="module")
 def seen(request, tmp_path_factory, backend, trainings):
     """The trainings of device.py as the monitor has them, and what they say of themselves."""
-    if backend == "torch":
-        pytest.skip("Torch's tensors of a device need one: tests/gpu")
     folder = tmp_path_factory.mktemp("device")
     with trainings(
         folder, backend, "device.py", str(folder), TRAINMON_KEY_FRAME_INTERVAL="0.1"
@@ -35,11 +36,13 @@ def _batch(seen, name):
     return seen.watcher._stub.GetBatch(request, timeout=10).batch_data
 
 
+@backends
 def test_no_step_reads_a_value(seen):
     """The thread that trains reads neither loss, nor rate, nor metrics, nor samples."""
     assert seen.told["reads"] == []
 
 
+@backends
 @pytest.mark.parametrize("name", ["pictures", "texts"])
 def test_every_number_arrives(seen, name):
     """Each step's loss and rate are shown, though all arrived only after the fit."""
@@ -60,6 +63,7 @@ def test_every_number_arrives(seen, name):
     assert not [note for note in snapshot.notes if "Error" in note]
 
 
+@backends
 def test_samples_arrive(seen):
     """Pictures, predictions, truth and losses of the samples, and the size of their batch."""
     batch = _batch(seen, "pictures")
@@ -69,6 +73,7 @@ def test_samples_arrive(seen):
     assert batch.images[0].channels == 3
 
 
+@backends
 def test_token_ids_arrive_as_words(seen):
     """Texts are decoded when their token ids are here."""
     batch = _batch(seen, "texts")

@@ -11,6 +11,7 @@ import grpc
 
 from stack import eventually
 from trainmon.v1.dashboard_pb2 import WatchSessionResponse
+from trainmon.v1.telemetry_pb2 import MetricSeries
 from viewer import Viewer, viewer
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Watcher:
         self._stream: Iterator[WatchSessionResponse] | None = None
         self._cursor = ""
         self._left = 0
+        self._asked = -1
         self.newest = -1
         """Newest step of the loss that came."""
         self.rows = self.resumed = self.resets = 0
@@ -79,28 +81,42 @@ class Watcher:
         ids = [each.session_id for each in seen.sessions() if each.session_name == name]
         if not ids:
             return
+        if not self._cursor:
+            # What came before is asked for: the run may be over when it is first looked at.
+            points, self._cursor = seen.points(ids[0], "loss")
+            self._begin(points)
         self._stream = seen.watch(ids[0], frames_per_second=-1, cursor=self._cursor)
-        self.resumed += bool(self._cursor)
+        self.resumed += 1
         self._left += 1
         most = self._left * 17 % _MOST_EVENTS + 1
         for number, event in enumerate(self._stream):
-            self._take(event)
-            if number == most or self._stopping.is_set():
+            if event.HasField("snapshot") and event.snapshot.reset:
+                # What came is to be forgotten, and asked for anew.
+                self.resets += 1
+                self._cursor = ""
+            else:
+                self._take(event)
+            if not self._cursor or number == most or self._stopping.is_set():
                 self._stream.cancel()  # type: ignore[attr-defined] # as above
                 return
 
     def _take(self, event: WatchSessionResponse) -> None:
-        if event.HasField("snapshot") and (event.snapshot.reset or not self._cursor):
-            # What came before is to be forgotten, and asked for anew.
-            self.resets += bool(self._cursor)
-            self.newest = -1
         for series in event.metric_data.series:
             if series.name == "loss":
                 for step in series.steps:
                     self._see(int(step))
         self._cursor = event.cursor
 
+    def _begin(self, points: dict[str, MetricSeries]) -> None:
+        self.newest = self._asked = -1
+        if "loss" in points:
+            for step in points["loss"].steps:
+                self._see(int(step))
+        self._asked = self.newest
+
     def _see(self, step: int) -> None:
+        if step <= self._asked:
+            return  # came while it was asked for: told again rather than not at all
         self.rows += 1
         if self.newest >= 0 and step != self.newest + 1:
             self.breaks.append(f"step {step} came after {self.newest}")
