@@ -64,8 +64,9 @@ check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## 
 	cd web && npm run --silent typecheck
 	cd web && npm test --silent
 
-bench: $(VENV)/.tools ## run the benchmarks (BENCH=benchmarks/x.py for one)
-	@for each in $(BENCH); do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+bench: $(VENV)/.tools ## run the benchmarks, and write docs/benchmarks.md (BENCH=benchmarks/x.py for one)
+	@for each in $(BENCH); do echo "== $$each"; \
+	  BENCH_REPORT=docs/benchmarks.md $(BIN)/python $$each || exit 1; done
 
 generate: $(GENERATE)/.tools web/node_modules/.package-lock.json ## write the code that proto/ describes
 	$(GENERATE)/bin/python proto/generate.py

@@ -1,4 +1,4 @@
-"""Tables of medians, and the machine they were measured on."""
+"""Tables of medians, the machine they were measured on, and the page they are published on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
+
+#: Names the page that :func:`publish` writes to; ``make bench`` sets it.
+REPORT = "BENCH_REPORT"
 
 
 def machine(*packages: str) -> str:
@@ -30,3 +34,31 @@ def percentile(values: Sequence[float], part: float) -> float:
     """Return the value below which that part (0 to 1) of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def publish(name: str, *parts: str) -> None:
+    """Print what was measured, and put it on the page that ``BENCH_REPORT`` names, if any.
+
+    Args:
+        name: Of the benchmark; its place on the page is between ``<!-- bench NAME: start -->`` and
+            ``<!-- bench NAME: end -->``.
+        parts: Tables and lines in Markdown.
+
+    Raises:
+        ValueError: The page has no such place.
+    """
+    text = "\n\n".join(parts)
+    print(text, flush=True)
+    page = os.environ.get(REPORT)
+    if page:
+        path = Path(page)
+        path.write_text(_placed(path.read_text(), name, text))
+
+
+def _placed(page: str, name: str, text: str) -> str:
+    start, end = f"<!-- bench {name}: start -->", f"<!-- bench {name}: end -->"
+    before, found, rest = page.partition(start)
+    _, found_too, after = rest.partition(end)
+    if not (found and found_too):
+        raise ValueError(f"the page has no place between {start!r} and {end!r}")
+    return f"{before}{start}\n\n{text}\n\n{end}{after}"
