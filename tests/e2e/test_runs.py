@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, expect
 
 from dashboard import Dashboard
 from stack import Stack, eventually, kill
+from viewer import viewer
 
 pytestmark = pytest.mark.browser
 
@@ -88,6 +89,8 @@ def test_an_ended_run_survives_the_monitor(processes: Stack, dashboard: Dashboar
     """Another monitor on the same data shows the run as before: tiles, curve, epochs, past."""
     monitor, address = processes.monitor()
     train(processes, address, "kept")
+    with viewer(address) as seen:  # the relay may have gone on alone
+        seen.in_state("COMPLETED")
     kill(monitor.pid)
     _, address = processes.monitor()
     _, page = processes.gateway(address)
