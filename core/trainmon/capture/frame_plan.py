@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["FramePlan", "goes_whole"]
 
 #: A batch whose outputs are no larger than this goes to the relay whole, so that it can check each
-#: sample's loss against the batch's without any arithmetic here.
-_WHOLE_BATCH_BYTES = 1 << 16
+#: sample's loss against the batch's without any arithmetic here: 64 samples of 1,000 classes.
+_WHOLE_BATCH_BYTES = 264 << 10
 
 
 def goes_whole(reading: Reading) -> bool:

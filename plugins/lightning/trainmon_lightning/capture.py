@@ -31,8 +31,8 @@ from trainmon_lightning.texts import find_texts
 __all__ = ["Overrides", "StepCapture"]
 
 #: Predictions of a whole batch no larger than this are copied whole: the relay then checks each
-#: sample's loss against the batch's.
-_WHOLE_BYTES = 1 << 16
+#: sample's loss against the batch's: 64 samples of 1,000 classes.
+_WHOLE_BYTES = 256 << 10
 _MOST_SAMPLES = 16
 _RETURNED = ("logits", "preds", "predictions", "y_hat", "y_pred", "outputs", "output", "pred")
 #: How sure a prediction is.
@@ -336,6 +336,10 @@ class StepCapture:
         told = [f"{kind}: {shown.path if shown else 'none found'}"]
         told.append(f"predictions: {_described(predicted)}")
         told.append(f"truth: {self._truth_told(samples.boxes or samples.targets)}")
+        if predicted is not None and self._rows.stop is not None:
+            # Only with the rest of the batch could it be checked against the batch's loss.
+            why = "masks" if len(predicted.value.shape) > 2 else f"over {_WHOLE_BYTES >> 10} KiB"
+            told.append(f"loss of each sample: not shown, predictions are {why}")
         self.chosen = "; ".join(told)
 
     def _truth_told(self, part: Part | None) -> str:
