@@ -1,6 +1,7 @@
 """A framework's training of two ranks, each of which logs the rate of every update.
 
-python framework_ranks.py FOLDER hf|lightning, under torchrun; nothing in here knows trainmon.
+python framework_ranks.py FOLDER hf|lightning, as torchrun starts it; nothing in here knows
+trainmon. A collective fails after five seconds.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 
 STEPS = 100_000
+TIMEOUT_S = 5
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -43,7 +46,7 @@ class Net(torch.nn.Module):
 
 def log_of(folder: Path) -> Any:
     """Open this rank's log, written line by line."""
-    return (folder / f"log-{os.environ['RANK']}").open("w", buffering=1)
+    return (folder / f"log-{os.environ.get('RANK', '0')}").open("w", buffering=1)
 
 
 def hf(folder: Path) -> None:
@@ -60,7 +63,8 @@ def hf(folder: Path) -> None:
         output_dir=str(folder / "out"),
         max_steps=STEPS,
         use_cpu=True,
-        ddp_backend="gloo",
+        ddp_backend="gloo" if "RANK" in os.environ else None,
+        ddp_timeout=TIMEOUT_S,
         lr_scheduler_type="constant",
         save_strategy="no",
         logging_strategy="no",
@@ -68,8 +72,9 @@ def hf(folder: Path) -> None:
         disable_tqdm=True,
         learning_rate=1e-3,
     )
+    few = torch.utils.data.Subset(Numbers(), range(16))
     trainer = transformers.Trainer(
-        model=Net(), args=arguments, train_dataset=Numbers(), callbacks=[Logs()]
+        model=Net(), args=arguments, train_dataset=Numbers(), eval_dataset=few, callbacks=[Logs()]
     )
     trainer.train()
 
@@ -77,6 +82,7 @@ def hf(folder: Path) -> None:
 def lightning(folder: Path) -> None:
     """Train with Lightning."""
     import lightning.pytorch as pl
+    from lightning.pytorch.strategies import DDPStrategy
 
     log = log_of(folder)
 
@@ -88,6 +94,9 @@ def lightning(folder: Path) -> None:
         def training_step(self, batch: Any, index: int) -> torch.Tensor:
             return self.net(**batch)["loss"]
 
+        def validation_step(self, batch: Any, index: int) -> None:
+            self.net(**batch)
+
         def on_before_optimizer_step(self, optimizer: Any) -> None:
             log.write(f"{self.global_step} {optimizer.param_groups[0]['lr'].hex()}\n")
 
@@ -98,14 +107,17 @@ def lightning(folder: Path) -> None:
         default_root_dir=folder,
         accelerator="cpu",
         devices=2,
-        strategy="ddp",
+        strategy=DDPStrategy(timeout=timedelta(seconds=TIMEOUT_S)),
         max_steps=STEPS,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    trainer.fit(Module(), torch.utils.data.DataLoader(Numbers(), batch_size=8))
+    few = torch.utils.data.Subset(Numbers(), range(16))
+    loaders = (torch.utils.data.DataLoader(each, batch_size=8) for each in (Numbers(), few))
+    trainer.fit(Module(), *loaders)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,23 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kills.processes import free_port
 from stack import Stack, eventually, kill, lines
-from trainmon.cli.children import Child
-from trainmon.v1.control_pb2 import AdjustLearningRate, CommandState, Pause, Resume, Stop
+from trainmon.cli.children import Child, trainmon_command
+from trainmon.v1.control_pb2 import (
+    AdjustLearningRate,
+    CommandResult,
+    CommandState,
+    Evaluate,
+    Pause,
+    Resume,
+    SaveCheckpoint,
+    Stop,
+)
 from viewer import Viewer, viewer
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -36,11 +47,17 @@ class Ranks:
         self.processes = processes
         self.ranks: list[Child] = []
 
-    def start(self, monitor: str, *options: str) -> None:
+    def start(self, monitor: str, *options: str, script: str = SCRIPT) -> None:
         """Start both, each by itself."""
+        ours = (
+            {}
+            if script == SCRIPT
+            else {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        )
         for rank in ("0", "1"):
-            command = [sys.executable, SCRIPT, str(self.folder), *options]
-            told = {"RANK": rank, "WORLD_SIZE": "2", "TRAINMON_MONITOR": monitor}
+            command = [sys.executable, script, str(self.folder), *options]
+            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", **ours}
+            told |= {"TRAINMON_MONITOR": monitor, "TRAINMON_RUN_KEY": "one"}
             child = self.processes.start(f"rank{rank}", command, **told)
             child.pass_on(sys.stderr)
             self.ranks.append(child)
@@ -91,22 +108,87 @@ def changed_at(rates: list[float]) -> dict[int, float]:
     return {step: new for step, (old, new) in enumerate(pairs, start=1) if new != old}
 
 
-@pytest.mark.parametrize("early", [(), ("--early",)], ids=["group first", "session first"])
-def test_ten_commands_at_random_moments(ranks: Ranks, early: tuple[str, ...]) -> None:
+TRAININGS = {
+    "group first": (SCRIPT, LONG),
+    "session first": (SCRIPT, (*LONG, "--early")),
+    "hf": (FRAMEWORKS, ("hf",)),
+    "lightning": (FRAMEWORKS, ("lightning",)),
+}
+_MODULES = {"hf": "transformers", "lightning": "lightning"}
+
+
+@pytest.fixture
+def training(kind: str) -> tuple[str, tuple[str, ...]]:
+    """A script that knows nothing of trainmon, or a loop of one's own, and its options."""
+    module = _MODULES.get(kind, "torch")
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    return TRAININGS[kind]
+
+
+class Commands:
+    """Commands at random moments, and what became of them.
+
+    Args:
+        watching: Sends them.
+        session: To whom.
+        chance: Decides which.
+        evaluates: Whether the training can save and evaluate.
+    """
+
+    def __init__(
+        self, watching: Viewer, session: str, chance: random.Random, *, evaluates: bool
+    ) -> None:
+        self._watching, self._session, self._chance = watching, session, chance
+        self._kinds = ["rate", "factor", "pause"] + ["save", "evaluate"] * evaluates
+        self._rates: list[str] = []
+
+    def send(self, number: int) -> None:
+        """Send one of a random kind; the first are rates, so that there is something to compare."""
+        kind = "rate" if number < 2 else self._chance.choice(self._kinds)
+        if kind == "rate":
+            rate = AdjustLearningRate(learning_rate=1e-3 + number * 1e-5)
+            self._rates.append(self._sent(adjust_learning_rate=rate))
+        elif kind == "factor":
+            rate = AdjustLearningRate(factor=self._chance.uniform(0.9, 1.1))
+            self._rates.append(self._sent(adjust_learning_rate=rate))
+        elif kind == "pause":
+            self._ended(self._sent(pause=Pause()), "APPLIED")
+            self._ended(self._sent(resume=Resume()), "APPLIED")
+        elif kind == "save":
+            self._ended(self._sent(save_checkpoint=SaveCheckpoint()), "APPLIED")
+        else:
+            self._ended(self._sent(evaluate=Evaluate()), "APPLIED")
+
+    def _sent(self, **action: Any) -> str:
+        return self._watching.send(self._session, **action).command.command_id
+
+    def _ended(self, command_id: str, *states: str) -> CommandResult:
+        return self._watching.command(self._session, command_id, *states).result
+
+    def rates(self) -> list[CommandResult]:
+        """Return what became of the rates, in order, once all have been applied."""
+        return [self._ended(each, "APPLIED") for each in self._rates]
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_ten_commands_at_random_moments(
+    ranks: Ranks, kind: str, training: tuple[str, tuple[str, ...]]
+) -> None:
     """Under torchrun, the rates in force are the same at every step on both, as was reported."""
     _, address = ranks.processes.monitor()
-    launcher = ranks.launch(address, *LONG, *early)
+    script, options = training
+    launcher = ranks.launch(address, *options, script=script)
     seed = random.randrange(10**6)
+    sys.stderr.write(f"seed {seed}\n")
     chance = random.Random(seed)
     with viewer(address) as watching:
         session = joined(watching)
         ranks.at_step(10)
-        sent = []
+        commands = Commands(watching, session, chance, evaluates=script == FRAMEWORKS)
         for number in range(10):
-            rate = AdjustLearningRate(learning_rate=1e-3 + number * 1e-5)
-            sent.append(watching.send(session, adjust_learning_rate=rate).command.command_id)
+            commands.send(number)
             ranks.at_step(lines(ranks.log(0)) + chance.randrange(20))
-        told = [watching.command(session, each, "APPLIED").result for each in sent]
+        told = commands.rates()
         ranks.at_step(lines(ranks.log(0)) + 5)
         stop(watching, session)
     assert launcher.wait(60) == 0
@@ -117,34 +199,40 @@ def test_ten_commands_at_random_moments(ranks: Ranks, early: tuple[str, ...]) ->
     assert len(changes) >= 2
 
 
-@pytest.mark.parametrize(("option", "module"), [("hf", "transformers"), ("lightning", "lightning")])
-def test_frameworks_under_torchrun(ranks: Ranks, option: str, module: str) -> None:
-    """In scripts that know nothing of trainmon: rates, a pause and a stop are those of both."""
-    pytest.importorskip(module, reason=f"{module} is not installed")
+@pytest.mark.parametrize(
+    ("launcher", "count"),
+    [
+        (("torchrun", "--standalone", "--nproc-per-node", "2"), 2),
+        (("accelerate", "launch", "--cpu", "--num_processes", "1"), 1),
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_launchers_under_trainmon_run(ranks: Ranks, launcher: tuple[str, ...], count: int) -> None:
+    """As people type it: the page's address first, then one session of all ranks, that obeys."""
+    for module in ("transformers", "accelerate"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
     _, address = ranks.processes.monitor()
-    launcher = ranks.launch(address, option, script=FRAMEWORKS)
+    _, page = ranks.processes.gateway(address)
+    command = ["run", "--monitor", address, *launcher, FRAMEWORKS, str(ranks.folder), "hf"]
+    child = ranks.processes.start("run", trainmon_command(*command), OMP_NUM_THREADS="1")
+    assert child.announced("dashboard") == page
+    child.pass_on(sys.stderr)
     with viewer(address) as watching:
-        session = joined(watching)
-        ranks.at_step(10)
-        for rate in (2e-3, 3e-3):
-            change = AdjustLearningRate(learning_rate=rate)
-            sent = watching.send(session, adjust_learning_rate=change)
-            watching.command(session, sent.command.command_id, "APPLIED")
-            ranks.at_step(lines(ranks.log(0)) + 5)
-        watching.send(session, pause=Pause())
-        watching.in_state("PAUSED")
-        watching.send(session, resume=Resume())
-        ranks.at_step(lines(ranks.log(0)) + 5)
-        stop(watching, session)
-    assert launcher.wait(60) == 0
-    assert ranks.rates(0) == ranks.rates(1)
-    assert list(changed_at(ranks.rates(0)).values()) == [2e-3, 3e-3]
+        found = watching.session(lambda summary: len(summary.ranks) == count, 90)
+        assert found.session_name == "framework_ranks"
+        eventually(lambda: lines(ranks.log(0)), "steps", 60, until=lambda steps: steps > 10)
+        stop(watching, found.session_id)
+    assert child.wait(60) == 0
 
 
-def test_a_pause_outlives_the_groups_timeout(ranks: Ranks) -> None:
-    """Twelve seconds under a timeout of three: no collective is under way while they wait."""
+@pytest.mark.parametrize("kind", ["group first", "hf", "lightning"])
+def test_a_pause_outlives_the_groups_timeout(
+    ranks: Ranks, training: tuple[str, tuple[str, ...]]
+) -> None:
+    """A multiple of the group's few seconds: no collective is under way while they wait."""
     _, address = ranks.processes.monitor()
-    ranks.start(address, *LONG)
+    script, options = training
+    ranks.start(address, *options, script=script)
     with viewer(address) as watching:
         session = joined(watching)
         ranks.at_step(10)
@@ -159,6 +247,28 @@ def test_a_pause_outlives_the_groups_timeout(ranks: Ranks) -> None:
         stop(watching, session)
     assert [each.wait(60) for each in ranks.ranks] == [0, 0]
     assert ranks.rates(0) == ranks.rates(1)
+
+
+@pytest.mark.parametrize("kind", ["hf", "lightning"])
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_framework_leaves_a_pause_in_which_a_rank_was_killed(
+    ranks: Ranks, dead: int, training: tuple[str, tuple[str, ...]]
+) -> None:
+    """The page says that it died; the other leaves, and ends as the framework ends by itself."""
+    _, address = ranks.processes.monitor()
+    script, options = training
+    ranks.start(address, *options, script=script)
+    with viewer(address) as watching:
+        session = joined(watching)
+        ranks.at_step(10)
+        watching.send(session, pause=Pause())
+        watching.session(lambda summary: _paused(summary) == 2)
+        kill(ranks.ranks[dead].pid)
+        watching.session(lambda summary: _state(summary, dead) == "DIED")
+        # Its next step needs the other's gradients, for which the group waits for some seconds.
+        assert ranks.ranks[1 - dead].wait(90) != 0
+        shown = watching.session(lambda summary: _state(summary, 1 - dead) in ("FAILED", "DIED"))
+    assert shown.session_id == session
 
 
 @pytest.mark.parametrize("dead", [0, 1])

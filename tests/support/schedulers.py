@@ -1,4 +1,4 @@
-"""Every scheduler Torch has, as trainings make them, and when the tests change the rate under it."""
+"""Every scheduler Torch has, as trainings make them, and when tests change the rate under it."""
 
 from __future__ import annotations
 

@@ -11,9 +11,12 @@ from trainmon.capture.bare import BareLoop, LoopContext
 from trainmon.capture.learning_rate import LearningRates, Scale
 from trainmon.events import ControlCommand, ControlKind
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("torch", reason="torch is not installed")
+
+import torch
 
 from schedulers import CHANGES, MAKERS, STEPS, Make, schedules
+
 
 def optimizer_of(rate: Any = 0.1) -> Any:
     """An optimizer of two groups, the second at a tenth of the first."""

@@ -16,9 +16,9 @@ import lightning.pytorch as pl
 import torch
 from account import Account
 from models import Classifier, loader, trainer
-from schedulers import CHANGES, MAKERS, STEPS
 from trainmon_lightning import TrainmonCallback
 
+from schedulers import CHANGES, MAKERS, STEPS
 from trainmon.events import ControlCommand, ControlKind
 
 FACTOR = 0.25
