@@ -50,6 +50,9 @@ SHOWN = {
     "returned": ([4, 1, 8, 8], [4, 3], [4]),
     "told": ([4, 1, 8, 8], [4, 3], [4]),
     "channels_last": ([4, 8, 8, 3], [4, 3], [4]),
+    "many_classes": ([48, 1, 8, 8], [48, 1000], [48]),
+    "scaled": ([4, 1, 8, 8], [4, 3], [4]),
+    "normalised": ([4, 1, 8, 8], [4, 3], [4]),
     "one_hot": ([4, 1, 8, 8], [4, 3], [4, 3]),
     "binary": ([4, 1, 8, 8], [4], [4]),
     "multi_label": ([4, 1, 8, 8], [4, 3], [4, 3]),
@@ -94,6 +97,18 @@ def test_what_was_chosen_is_said_once(facts: dict[str, Any]) -> None:
     )
     assert "predictions: training_step's 'logits'" in facts["returned"]["notes"][0]
     assert "images: 'a.b' (as told); predictions: net" in facts["told"]["notes"][0]
+
+
+def test_where_the_loss_of_each_sample_is_unknown_is_said(facts: dict[str, Any]) -> None:
+    """Masks have none; what goes to the relay whole has it, and nothing is said."""
+    said = "; loss of each sample: not shown, predictions are masks"
+    assert said in facts["segmentation"]["notes"][0]
+    assert "not shown" not in facts["many_classes"]["notes"][0]
+
+
+def test_a_data_module_names_the_classes(facts: dict[str, Any]) -> None:
+    """Where the line names none."""
+    assert facts["normalised"]["info"][0]["class_names"] == ["zero", "one", "two"]
 
 
 def test_the_module_is_left_as_it_was(facts: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ import lightning.pytorch as pl
 import torch
 from account import Account
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
 from models import (
     LABELS,
     PICTURES,
@@ -138,6 +139,33 @@ def told(folder: Path) -> Any:
 def channels_last(folder: Path) -> Any:
     pictures = PICTURES.permute(0, 2, 3, 1).repeat(1, 1, 1, 3)
     return by_loss(folder, line(3, 192), F.cross_entropy, pictures, LABELS)
+
+
+def many_classes(folder: Path) -> Any:
+    """More outputs than fit into 64 KiB, as of ImageNet's classes."""
+    data = PICTURES.repeat(4, 1, 1, 1), LABELS.repeat(4)
+    step = OneStep(line(1000), lambda net, batch: F.cross_entropy(net(batch[0]), batch[1]))
+    return fit(folder, step, loader(*data, size=48))
+
+
+def scaled(folder: Path) -> Any:
+    """Float16 with a gradient scaler, as on a GPU."""
+    scaler = torch.amp.GradScaler("cpu")
+    precision = MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+    return fit(folder, Classifier(), plugins=[precision])
+
+
+def normalised(folder: Path) -> Any:
+    """Names and normalisation of a data module and of the line."""
+
+    class Data(pl.LightningDataModule):
+        class_names = ("zero", "one", "two")
+
+        def train_dataloader(self) -> Any:
+            return loader((PICTURES - 0.5) / 0.25, LABELS)
+
+    given = {"normalization": {"mean": [0.5], "std": [0.25]}}
+    return fit(folder, Classifier(), Data(), given=given)
 
 
 def one_hot(folder: Path) -> Any:
@@ -367,6 +395,12 @@ def only_tested(folder: Path) -> Any:
     quiet = trainer(folder, [TrainmonCallback()])
     quiet.test(Tested(), loader(), verbose=False)
     quiet.validate(Classifier(), loader(), verbose=False)
+
+    class Predicting(Classifier):
+        def predict_step(self, batch: Any, index: int) -> Any:
+            return self(batch[0])
+
+    assert len(quiet.predict(Predicting(), loader())) == 3
     return ACCOUNT.facts()
 
 
@@ -397,7 +431,8 @@ def knobs(folder: Path) -> Any:
 
 TRAININGS = [
     plain, accumulated, halved, compiled, gan, by_newton, stream, workers, named, returned, told,
-    channels_last, one_hot, binary, multi_label, regression, segmentation, detection, table,
+    channels_last, many_classes, scaled, normalised, one_hot, binary, multi_label, regression,
+    segmentation, detection, table,
     autoencoder, embedding, tokens, told_texts, objections,
     early_stopping, stopped, wrongly_told, several_validations, fitted_twice, resumed, pickled,
     failing, interrupted, many_ways, only_tested, copied, knobs,
