@@ -14,10 +14,11 @@ from trainmon.capture.details import details, merge
 from trainmon.capture.door import FailureLog, counts_of, guarded
 from trainmon.capture.goodbye import say_goodbye
 from trainmon.capture.lifecycle import ENDS, STATES, ending_of, forget, watch
+from trainmon.capture.opening import open_channel
 from trainmon.capture.ranks.peers import Peers
 from trainmon.capture.relay_process import RelayProcess
 from trainmon.capture.steps import StepRecorder
-from trainmon.channel import Kind, TrainerChannel, Word, pack_json
+from trainmon.channel import Kind, Word, pack_json
 from trainmon.errors import ConfigurationError, StopTraining
 from trainmon.events import ControlSpec, ControlType, EpochEvent, FrameRequest, SessionInfo
 
@@ -59,14 +60,13 @@ class Session:
         """What the loop gave to its last control point; the adapter reads it."""
         self._settings = settings
         self._manager = manager
-        self._channel = TrainerChannel.create(settings.buffer_bytes)
+        self._channel = open_channel(settings.buffer_bytes)
         self._words = self._channel.block.words
         self._failures = FailureLog(self._words)
         manager.watch(adapter, self.failed)
         self._details: dict[str, Any] = {}
         self._status, self._message = "STARTING", ""
-        self._closed = False
-        self._last_counts: dict[str, int] = {}
+        self._closed, self._last_counts = False, dict[str, int]()
         self._relay = RelayProcess(self._channel, settings, self._hello)
         self._steps = StepRecorder(
             self._channel,

@@ -24,7 +24,8 @@ def say_goodbye(
 
     Args:
         channel: Where to.
-        relay: Who delivers; started again where it is dead. Says if no monitor answers.
+        relay: Who delivers; started again where it is dead. Says if no monitor answers, or if it
+            was sent away: then nothing is waited for.
         record: The CLOSE record.
         timeout_s: To wait at most. With the monitor away the relay goes on alone as soon as it has
             taken everything.
@@ -35,9 +36,12 @@ def say_goodbye(
         left_s = deadline_s - time.monotonic()
         if left_s > 0:
             relay.wait(min(_POLL_S, left_s))
-        return left_s > 0
+        return left_s > 0 and not relay.is_over()
 
     relay.revive(timeout_s)
+    if relay.is_over():
+        relay.tell_dismissed()
+        return
     while not channel.records.write(record):
         if not wait():
             return
@@ -50,3 +54,5 @@ def say_goodbye(
         if away and not channel.records.used:
             relay.tell_unseen()
             return
+    if words[Word.DELIVERED] == 0 and relay.is_over():
+        relay.tell_dismissed()

@@ -73,7 +73,8 @@ class RelayProcess:
         self._short_lives = 0
         self._told = False
         self._unseen = False
-        self._given_up = False
+        self._dismissed = False
+        self._given_up = not channel.shared
         self._gone = False
         self.restarts = 0
         """Relays started beyond the first, or tried to."""
@@ -86,6 +87,8 @@ class RelayProcess:
 
     def start(self) -> None:
         """Start a relay; where that fails it is said once, and tried again by :meth:`check`."""
+        if self._given_up:
+            return
         descriptor = self._descriptor()
         if descriptor is not None:
             self._start(descriptor)
@@ -179,7 +182,8 @@ class RelayProcess:
         if self._lacking() and self._worth_another():
             self._replace()
         lost_ns = self._channel.block.words[Word.LINK_LOST_NS]
-        if lost_ns and now_ns - lost_ns > _AWAY_NS:
+        # A relay that has ended for good left this as it was.
+        if lost_ns and now_ns - lost_ns > _AWAY_NS and not self._given_up:
             self.tell_unseen()
 
     def tell_unseen(self) -> None:
@@ -192,13 +196,27 @@ class RelayProcess:
                 self._settings.monitor,
             )
 
+    def is_over(self) -> bool:
+        """Return whether there is no relay, and will be none any more."""
+        self._lacking()
+        return self._given_up
+
+    def tell_dismissed(self) -> None:
+        """Say at the training's end, where a relay was sent away before, what cannot be seen."""
+        if self._dismissed:
+            log.warning(
+                "trainmon: the monitor at %s wanted nothing more of this run before it ended: what "
+                "came after is not shown",
+                self._settings.monitor,
+            )
+
     def _lacking(self) -> bool:
         """Return whether there is no relay and none is being started."""
         if self._given_up or (self._restarting is not None and self._restarting.is_alive()):
             return False
         process = self._process
         if process is not None and process.poll() == EXIT_FINAL:
-            self._given_up = True
+            self._given_up = self._dismissed = True
         return not self._given_up and (process is None or process.returncode is not None)
 
     def _worth_another(self) -> bool:
@@ -213,7 +231,7 @@ class RelayProcess:
             "%s -m trainmon.relay --help",
             self._short_lives,
             _SHORT_LIFE_S,
-            self._process.returncode if self._process else None,
+            self._process.returncode if self._process else "none, it could not be started",
             sys.executable,
         )
         return False

@@ -40,6 +40,8 @@ __all__ = [
 EXIT_FINAL = 3
 
 _COMMAND_RING_BYTES = 1 << 16
+#: A ring that has its positions, and room for no record.
+_NO_RING_BYTES = 136
 
 
 class Channel:
@@ -66,7 +68,7 @@ class Channel:
 
     def close(self) -> None:
         """Unmap and close; idempotent. An array of a slot that is still held stays mapped."""
-        if self.memory.descriptor < 0:
+        if self.memory.closed:
             return
         for part in (self.records, self.commands, self.slots, self.block):
             part.close()
@@ -95,6 +97,20 @@ class TrainerChannel(Channel):
         """Make a channel with ``record_bytes`` (rounded up to 4096) for records."""
         record_bytes = -(-record_bytes // 4096) * 4096
         return cls(SharedMemory.create(cls.size(record_bytes)), record_bytes)
+
+    @classmethod
+    def unshared(cls) -> TrainerChannel:
+        """Make a channel without a relay, which takes nothing: no record fits, no slot is free."""
+        size = BLOCK_BYTES + _COMMAND_RING_BYTES + _NO_RING_BYTES
+        channel = cls(SharedMemory(-1, size), _NO_RING_BYTES)
+        for slot in range(SLOTS):
+            channel.slots.hand_over(slot)
+        return channel
+
+    @property
+    def shared(self) -> bool:
+        """Whether a relay can be given this channel."""
+        return self.memory.descriptor >= 0
 
     def send_frame(self, slot: int, record: bytes, reserve: int) -> bool:
         """Give a written slot to the relay with the record that tells of it.

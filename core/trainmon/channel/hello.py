@@ -19,10 +19,18 @@ __all__ = ["read_hello", "write_hello"]
 
 
 def write_hello(fields: Mapping[str, Any]) -> int:
-    """Return the descriptor of a file that holds the object; the caller closes it."""
+    """Return the descriptor of a file that holds the object; the caller closes it.
+
+    Raises:
+        OSError: The system has no memory or descriptors left.
+    """
     descriptor = open_anonymous(0)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(json.dumps(fields).encode())
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(json.dumps(fields).encode())
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -1,7 +1,7 @@
 """Memory that a training shares with its relay: anonymous, mapped by both, gone with the last.
 
-A memfd where the system has one (Linux): it is not bound by the size of /dev/shm, as small as
-64 MiB in containers. Elsewhere an unlinked temporary file. Pages cost memory only once touched.
+A memfd where the system has one (Linux) and gives it: it is not bound by the size of /dev/shm, as
+small as 64 MiB in containers. Else an unlinked temporary file. Pages cost memory only once touched.
 """
 
 from __future__ import annotations
@@ -15,13 +15,33 @@ __all__ = ["SharedMemory", "open_anonymous"]
 
 
 def open_anonymous(size: int) -> int:
-    """Return the descriptor of an unnamed file of ``size`` zeroed bytes; not inheritable."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("trainmon", os.MFD_CLOEXEC)
-    else:
-        descriptor, path = tempfile.mkstemp(prefix="trainmon-")
-        os.unlink(path)  # noqa: PTH108 - a path just made by mkstemp, as the text it gave
-    os.ftruncate(descriptor, size)
+    """Return the descriptor of an unnamed file of ``size`` zeroed bytes; not inheritable.
+
+    Raises:
+        OSError: The system has no memory or descriptors left.
+    """
+    descriptor = _open_memfd() if hasattr(os, "memfd_create") else _open_file()
+    try:
+        os.ftruncate(descriptor, size)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_memfd() -> int:
+    try:
+        return os.memfd_create("trainmon", os.MFD_CLOEXEC)
+    except OSError as refused:  # a sandbox may forbid it, and allow files
+        try:
+            return _open_file()
+        except OSError:
+            raise refused from None
+
+
+def _open_file() -> int:
+    descriptor, path = tempfile.mkstemp(prefix="trainmon-")
+    os.unlink(path)  # noqa: PTH108 - a path just made by mkstemp, as the text it gave
     return descriptor
 
 
@@ -29,7 +49,7 @@ class SharedMemory:
     """A mapped file descriptor. The creator passes ``descriptor`` to the relay it starts.
 
     Args:
-        descriptor: File descriptor to map; owned from now on.
+        descriptor: File descriptor to map; owned from now on. -1: memory of this process alone.
         size: Bytes to map.
     """
 
@@ -38,6 +58,7 @@ class SharedMemory:
         self.size = size
         self._map = mmap.mmap(descriptor, size)
         self.view = memoryview(self._map)
+        self.closed = False
 
     @classmethod
     def create(cls, size: int) -> SharedMemory:
@@ -55,11 +76,13 @@ class SharedMemory:
 
     def close(self) -> None:
         """Unmap and close; idempotent. A view somebody still holds keeps the map alive."""
-        if self.descriptor < 0:
+        if self.closed:
             return
+        self.closed = True
         with suppress(BufferError):
             self.view.release()
         with suppress(BufferError):
             self._map.close()
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
         self.descriptor = -1

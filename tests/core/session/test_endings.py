@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
+import trainmon
 from stack import Stack, eventually, kill
+from trainmon.channel import Word
+from trainmon.config import Settings
 from trainmon.v1.control_pb2 import Pause, Stop
+from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest
+from trainmon_gateway.v1.telemetry_pb2_grpc import TelemetryServiceStub
 from viewer import Viewer, viewer
 
 if TYPE_CHECKING:
@@ -139,6 +145,60 @@ def test_fork(script, seen: Viewer) -> None:
     )
     assert child.wait(30) == 0
     assert seen.in_state("COMPLETED").global_step == 19
+
+
+def test_a_forked_child_closes_the_descriptors_and_nothing_else(script, seen: Viewer) -> None:
+    """A child has what was open before the session and no more, and the parent's relay lives on."""
+    child = script(
+        "import os\n"
+        "def is_open(number):\n"
+        "    try: os.fstat(number)\n"
+        "    except OSError: return False\n"
+        "    return True\n"
+        "def opened(): return {number for number in range(1024) if is_open(number)}\n"
+        "before = opened()\n"
+        "with trainmon.start_session('run') as session:\n"
+        "    steps(session, 10)\n"
+        "    held, relay = opened(), session.relay_pid\n"
+        "    assert held > before, held\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        os._exit(0 if opened() == before else 1)\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n"
+        "    assert opened() == held\n"
+        "    steps(session, 10)\n"
+        "    assert session.relay_pid == relay\n"
+        "assert opened() == before\n"
+    )
+    assert child.wait(30) == 0
+    assert seen.in_state("COMPLETED").global_step == 19
+
+
+def test_a_run_that_the_monitor_sent_away_is_told_as_that(
+    monitor: str,
+    seen: Viewer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once a relay was sent away for good, the end waits for nobody and tells the truth."""
+    settings = Settings.from_environment(monitor=monitor, exit_timeout_s=60)
+    with trainmon.start_session("run", settings=settings) as session:
+        session.batch_end(loss=1.0)
+        seen.in_state("RUNNING")
+        with grpc.insecure_channel(monitor) as channel:
+            TelemetryServiceStub(channel).RegisterTrainingSession(
+                RegisterTrainingSessionRequest(
+                    run_key=session.info.run_key, producer_id=session.info.producer_id
+                )
+            )
+        eventually(session._relay.is_over, "the relay has left for good")
+        session._channel.block.words[Word.LINK_LOST_NS] -= 10_000_000_000
+        session._relay._next_check_ns = 0
+        session.batch_end(loss=1.0)
+        monkeypatch.setattr(session._relay, "wait", lambda _: pytest.fail("it waits for nobody"))
+    assert "no monitor answers" not in caplog.text
+    (told,) = caplog.messages
+    assert told.startswith(f"trainmon: the monitor at {monitor} wanted nothing more of this run")
 
 
 def test_relay_leaves_with_the_training(script, seen: Viewer) -> None:
