@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from dashboard import Dashboard
-from stack import eventually, stack
+from stack import Stack, eventually, stack
 
 pytestmark = pytest.mark.browser
 
@@ -120,10 +120,13 @@ def test_a_tab_that_gets_its_lock_late_is_not_taken_for_gone(
 
 @pytest.mark.timeout(150)
 def test_ten_tabs_and_stop_still_answers(
-    context: BrowserContext, console, dashboard: Dashboard, run: str
+    context: BrowserContext, console, dashboard: Dashboard, processes: Stack
 ) -> None:
-    """With ten tabs on the run, a pause pressed in the tenth is applied, and seen in the first."""
-    dashboard.open_only_session(run)
+    """With ten tabs on a run, pause and stop pressed in the tenth hold, and the first sees them."""
+    _, monitor = processes.monitor()
+    _, address = processes.gateway(monitor)
+    training = processes.training(monitor, "--epochs", "1000")
+    dashboard.open_only_session(address)
     # A browser without a screen paints every tab, a real one only the one in front: ten at 60
     # pictures a second would measure two cores, not whether Stop finds a connection.
     dashboard.part("rate").fill("5")
@@ -141,3 +144,11 @@ def test_ten_tabs_and_stop_still_answers(
     dashboard.wait_for_state("paused", timeout_s=45)
     dashboard.part("pause").click()
     dashboard.wait_for_state("running", timeout_s=45)
+    last.page.bring_to_front()
+    last.part("stop").click()
+    expect(last.part("stop-confirm")).to_be_visible()
+    assert training.wait(0) is None
+    last.part("stop-confirm").click()
+    dashboard.page.bring_to_front()
+    dashboard.wait_for_state("stopped", timeout_s=45)
+    assert training.wait(30) == 0

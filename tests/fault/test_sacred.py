@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, eventually, kill, lines, relay_of, stack
+from trainmon.v1.dashboard_pb2 import SessionState
+from viewer import viewer
+from watching import watch_to_the_end
 
 #: 113 batches an epoch at 300 a second: two seconds and a half, long enough to be disturbed.
 OPTIONS = ("--epochs", "6", "--rate", "300")
 STEPS = 6 * 113
 NOWHERE = "127.0.0.1:9"
+RUNNING = SessionState.SESSION_STATE_RUNNING
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +40,35 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "losses"
 
 
+class HangingMonitor:
+    """Accepts connections and never reads or answers."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self.address = f"127.0.0.1:{server.getsockname()[1]}"
+        self.held: list[socket.socket] = []
+        """Every connection that was accepted."""
+
+    def accept(self) -> None:
+        """Accept until the server is shut down."""
+        while True:
+            try:
+                self.held.append(self._server.accept()[0])
+            except OSError:
+                return
+
+
 @pytest.fixture
-def hanging_monitor() -> Iterator[str]:
-    """Accept connections and never read or answer."""
+def hanging_monitor() -> Iterator[HangingMonitor]:
+    """Give a monitor that accepts and hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    held.append(server.accept()[0])
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=accept, name="hanging-monitor")
+        monitor = HangingMonitor(server)
+        thread = threading.Thread(target=monitor.accept, name="hanging-monitor")
         thread.start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
+        yield monitor
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
-        for connection in held:
+        for connection in monitor.held:
             connection.close()
 
 
@@ -66,11 +80,20 @@ def test_log_is_whole(undisturbed: bytes) -> None:
 
 
 def test_live_monitor(processes: Stack, log: Path, undisturbed: bytes) -> None:
-    """With a monitor that listens."""
+    """With a monitor that listens, and a viewer who gets pictures as fast as they come."""
     _, address = processes.monitor()
-    training = processes.training(address, *OPTIONS, "--log", str(log))
-    assert training.wait(60) == 0
+    # As slow as the page paints, so that a machine with other work to do shows more than one.
+    training = processes.training(address, *OPTIONS, "--rate", "60", "--log", str(log))
+    with viewer(address) as seen:
+        session_id = seen.session().session_id
+        pictures = watch_to_the_end(seen, session_id, training, 60)
+        ended = seen.in_state("COMPLETED")
+        losses = seen.metrics(session_id, "loss")["loss"]
     assert log.read_bytes() == undisturbed
+    assert ended.global_step == STEPS - 1
+    # More than the key frames that come for the history: one now, and one after ten seconds.
+    assert len(set(pictures)) > 5
+    assert [value.hex() for value in losses.values] == undisturbed.decode().split()
 
 
 def test_no_monitor(processes: Stack, log: Path, undisturbed: bytes) -> None:
@@ -81,20 +104,23 @@ def test_no_monitor(processes: Stack, log: Path, undisturbed: bytes) -> None:
 
 
 def test_hanging_monitor(
-    processes: Stack, log: Path, undisturbed: bytes, hanging_monitor: str
+    processes: Stack, log: Path, undisturbed: bytes, hanging_monitor: HangingMonitor
 ) -> None:
     """With one that accepts and then says nothing."""
-    training = processes.training(hanging_monitor, *OPTIONS, "--log", str(log))
+    training = processes.training(hanging_monitor.address, *OPTIONS, "--log", str(log))
     assert training.wait(60) == 0
+    assert hanging_monitor.held
     assert log.read_bytes() == undisturbed
 
 
 def test_monitor_killed(processes: Stack, log: Path, undisturbed: bytes) -> None:
-    """With one that is killed in mid-run."""
+    """With one that is killed in mid-run, while it hears of every step."""
     monitor, address = processes.monitor()
     training = processes.training(address, *OPTIONS, "--log", str(log))
-    eventually(lambda: lines(log), "200 steps", until=lambda count: count >= 200)
+    with viewer(address) as seen:
+        seen.session(lambda summary: summary.state == RUNNING and summary.global_step >= 1)
     kill(monitor.pid)
+    assert lines(log) < STEPS, "the training was over before the monitor was killed"
     assert training.wait(60) == 0
     assert log.read_bytes() == undisturbed
 
@@ -126,8 +152,14 @@ def test_relay_hangs(processes: Stack, log: Path, undisturbed: bytes) -> None:
     assert log.read_bytes() == undisturbed
 
 
-def test_no_relay_at_all(processes: Stack, log: Path, undisturbed: bytes, tmp_path: Path) -> None:
-    """With a relay that cannot start: it is tried again, given up, and said once."""
+def test_no_relay_at_all(
+    processes: Stack,
+    log: Path,
+    undisturbed: bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a relay that cannot start: it is tried again, and the reason said once."""
     broken = tmp_path / "broken" / "grpclib"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('broken for a test')\n")
@@ -136,3 +168,5 @@ def test_no_relay_at_all(processes: Stack, log: Path, undisturbed: bytes, tmp_pa
     )
     assert training.wait(60) == 0
     assert log.read_bytes() == undisturbed
+    training.end()  # everything it wrote is here
+    assert capsys.readouterr().err.count("ImportError: broken for a test") == 1

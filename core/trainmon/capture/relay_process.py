@@ -71,6 +71,8 @@ class RelayProcess:
         self._next_check_ns = 0
         self._tried_s = 0.0
         self._short_lives = 0
+        self._alive_ns = 0
+        self._quiet = False
         self._told = False
         self._unseen = False
         self._dismissed = False
@@ -99,6 +101,7 @@ class RelayProcess:
         The session may end meanwhile and close its own, whose number the script may then use.
         """
         self._tried_s = time.monotonic()
+        self._alive_ns = self._channel.block.words[Word.RELAY_ALIVE_NS]
         try:
             return os.dup(self._channel.memory.descriptor)
         except OSError as error:
@@ -146,6 +149,7 @@ class RelayProcess:
             pass_fds=(channel, wake, hello),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if self._quiet else None,
             # In a session of its own: a Ctrl-C meant for the training must not reach it.
             start_new_session=True,
             # `-m` puts the working directory first on the path, where a user's `random.py` would
@@ -220,8 +224,8 @@ class RelayProcess:
         return not self._given_up and (process is None or process.returncode is not None)
 
     def _worth_another(self) -> bool:
-        lived_s = time.monotonic() - self._tried_s
-        self._short_lives = self._short_lives + 1 if lived_s < _SHORT_LIFE_S else 0
+        short = self._still_born() or time.monotonic() - self._tried_s < _SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if short else 0
         if self._short_lives <= _MAX_SHORT_LIVES:
             return True
         self._given_up = True
@@ -235,6 +239,10 @@ class RelayProcess:
             sys.executable,
         )
         return False
+
+    def _still_born(self) -> bool:
+        """Return whether the relay that was started last has ended before it ever looked."""
+        return bool(self._channel.block.words[Word.RELAY_ALIVE_NS] == self._alive_ns)
 
     def _replace(self) -> None:
         """Start another relay in a thread. What the dead one held is taken back here and now."""
@@ -254,6 +262,9 @@ class RelayProcess:
 
     def _bury_old(self) -> None:
         self.restarts += 1
+        old = self._process
+        # It has said why it cannot start, and the next one would say the same.
+        self._quiet = old is not None and (old.returncode or 0) > 0 and self._still_born()
         wake, self._wake = self._wake, None
         if wake is not None:
             wake.close()

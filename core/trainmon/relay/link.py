@@ -7,7 +7,6 @@ arrive, then rates, then pictures. Of pictures at most one waits; a newer one ta
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from trainmon import wire
 from trainmon.config import Settings, parse_address
+from trainmon.relay.backoff import Backoff
 from trainmon.relay.clock import ClockOffset
 from trainmon.relay.connection import SealingCodec, WatchedChannel
 from trainmon.relay.losses import LossCounter
@@ -43,9 +43,6 @@ from trainmon.v1.telemetry_pb2 import (
 
 __all__ = ["Link", "LinkHandler"]
 
-_LEAST_BACKOFF_S, _MOST_BACKOFF_S = 0.2, 5.0
-#: A link that stood so long was good: the next loss begins with the shortest wait again.
-_GOOD_LINK_S = 10.0
 _GOODBYE_S = 1.0
 #: No monitor takes less; see TRAINMON_MAX_MESSAGE_BYTES.
 _LEAST_LIMIT = 64 << 10
@@ -152,8 +149,7 @@ class Link:
         self._handler = handler
         self._losses = losses
         self._clock = clock
-        # A generator of its own: nobody's sequence of random numbers is disturbed.
-        self._random = random.Random()  # noqa: S311 - spreads reconnections, keeps no secret
+        self._backoff = Backoff()
         self._codec = SealingCodec()
         self._pending = _Pending()
         self._work = asyncio.Event()
@@ -214,9 +210,8 @@ class Link:
 
     async def run(self) -> None:
         """Connect, and connect again, until the monitor wants no more or the task is cancelled."""
-        backoff_s = _LEAST_BACKOFF_S
         while self.ended is None:
-            began_s = time.monotonic()
+            self._backoff.begin()
             try:
                 await self._connect()
                 self.last_loss = "the monitor ended the stream"
@@ -230,10 +225,7 @@ class Link:
                 self._down()
             if self._ending or self.ended is not None:
                 return
-            if time.monotonic() - began_s > _GOOD_LINK_S:
-                backoff_s = _LEAST_BACKOFF_S
-            await asyncio.sleep(backoff_s * self._random.uniform(0.5, 1.0))
-            backoff_s = min(_MOST_BACKOFF_S, backoff_s * 2)
+            await asyncio.sleep(self._backoff.wait_s())
 
     def finish(self) -> None:
         """End the stream politely once it has nothing more to carry; :meth:`run` then returns."""

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -260,6 +261,16 @@ def test_two_sessions_at_once() -> None:
         assert not one.closed
 
 
+def test_a_session_that_closes_takes_no_other_ones_failures_with_it() -> None:
+    """Of two sessions at once, the one that stays shows what its adapter does wrong."""
+    with start() as one:
+        start().close()
+        one.step_ended({"nothing of the kind": 1})  # the first step, of which a picture is due
+        assert one.counts["failures"] == 1
+        (note,) = one._hello()["details"]["notes"]
+        assert note.startswith("trainmon_collect_batch: TypeError")
+
+
 def test_a_stop_of_another_session_goes_on_to_it() -> None:
     """A stop leaves the `with` of the session that was asked to stop, not one within it."""
     reached = []
@@ -331,6 +342,26 @@ def test_ctrl_c_while_a_session_ends_ends_it(monkeypatch) -> None:
         session.close()
     assert session.closed
     assert session._channel.memory._map.closed
+
+
+def test_a_relay_that_never_starts_is_given_up_and_that_is_said_once(monkeypatch, caplog) -> None:
+    """A relay that ends at each start is started no more; the end of the run waits for nobody."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with trainmon.start_session("harmless", settings=settings(exit_timeout_s=60)) as session:
+
+        def step() -> bool:
+            session._relay._next_check_ns = 0
+            session.batch_end(loss=1.0)
+            return session._relay.is_over()
+
+        eventually(step, "it is given up")
+        restarts = session.counts["relay_restarts"]
+        for _ in range(20):
+            step()
+        assert session.counts["relay_restarts"] == restarts
+        monkeypatch.setattr(session._relay, "wait", lambda _: pytest.fail("it waits for nobody"))
+    (told,) = caplog.messages
+    assert "the relay ended 9 times in a row" in told
 
 
 def test_close_waits_no_longer_than_it_may() -> None:
