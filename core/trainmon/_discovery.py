@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Found", "find_instruments", "find_plugins"]
+__all__ = ["Found", "find_instruments", "find_plugins", "may_implement"]
 
 #: Entry points that name plugins; :data:`trainmon.plugin.PROJECT_NAME`.
 _PLUGINS: Final = "trainmon"
 #: Entry points whose name is a module of a framework, and whose value is the plugin's as above.
 _INSTRUMENTS: Final = "trainmon.instruments"
+#: What the code of a plugin may be in; Python's own and compiled.
+_CODE: Final = (".py", ".pyc", ".so", ".pyd")
+_MOST_FILES: Final = 5000
 
 
 class Found(NamedTuple):
@@ -59,6 +64,32 @@ def find_instruments() -> list[tuple[str, str]]:
             waiting = _entries(distribution, _INSTRUMENTS)
             found += [(each.name, names[each.value]) for each in waiting if each.value in names]
     return found
+
+
+def may_implement(found: Found, hook: str) -> bool:
+    """Return whether a plugin that cannot be loaded may implement a hook, as its code names it.
+
+    Imports nothing, never raises. Where the code cannot be read, it may.
+    """
+    try:
+        files = list(_code_of(found.entry.module.partition(".")[0]))
+        named = any(hook.encode() in path.read_bytes() for path in files)
+    except Exception:  # noqa: BLE001 - a stranger's files and finders: what they hold is unknown
+        return True
+    return named or not files or len(files) > _MOST_FILES
+
+
+def _code_of(package: str) -> Iterator[Path]:
+    spec = find_spec(package)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        yield Path(str(spec.origin))
+        return
+    for folder in spec.submodule_search_locations:
+        for path in Path(folder).rglob("*"):
+            if path.suffix in _CODE and path.is_file():
+                yield path
 
 
 def _each() -> Iterator[Found]:

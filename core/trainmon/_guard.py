@@ -13,7 +13,15 @@ from typing import Any
 
 from trainmon.errors import StopTraining
 
-__all__ = ["QUARANTINE_AFTER", "REQUESTS", "Door", "PluginState", "describe", "guard"]
+__all__ = [
+    "QUARANTINE_AFTER",
+    "REQUESTS",
+    "Door",
+    "Listener",
+    "PluginState",
+    "describe",
+    "guard",
+]
 
 QUARANTINE_AFTER = 5
 """Failures of one hook in a row after which its plugin is asked no more."""
@@ -24,6 +32,9 @@ REQUESTS = (StopTraining, KeyboardInterrupt, SystemExit, GeneratorExit)
 _MAX_ERROR_CHARACTERS = 500
 _MAX_TRACEBACK_CHARACTERS = 8000
 _MAX_FRAMES = 20
+
+Listener = Callable[[str, BaseException], None]
+"""Told of a failure, with the hook; tells people of it in place of the log."""
 
 _log = logging.getLogger("trainmon.plugins")
 
@@ -90,8 +101,9 @@ class Door:
     """Failures that a logging handler or a listener failed to take."""
     on_failure: Callable[[Door], None] | None = None
     """Called at the first failure of an episode that is told, and at quarantine."""
-    listener: Callable[[str, BaseException], None] | None = None
-    """Told of every failure, with the hook; tells people of it in place of the log."""
+    listeners: dict[int, Listener] = field(default_factory=dict, repr=False)
+    """By the id of whoever asks the plugin: told of every failure that its asking met."""
+    _asking: threading.local = field(default_factory=threading.local, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -99,6 +111,19 @@ class Door:
         """The plugin for people: its name, and whose it is where that is known."""
         maker = f"{self.distribution} {self.version}".strip()
         return f"{self.name} ({maker})" if maker else self.name
+
+    def ask(self, who: object, call: Callable[..., Any], *values: object) -> Any:
+        """Call a guarded hook on behalf of somebody, whose listener then hears of a failure."""
+        self._asking.who = who
+        try:
+            return call(*values)
+        finally:
+            self._asking.who = None
+
+    def _listening(self) -> list[Listener]:
+        """Return who is to hear of what fails now: whoever asked, or all where that is unknown."""
+        own = self.listeners.get(id(getattr(self._asking, "who", None)))
+        return list(self.listeners.values()) if own is None else [own]
 
     def refuse(self, state: PluginState, error: BaseException) -> None:
         """Note why the plugin does not run."""
@@ -120,13 +145,14 @@ class Door:
             if ends:
                 self.state = PluginState.QUARANTINED
         self.last_error = f"{health.hook}: {describe(error)}"
-        if self.listener is not None:
-            self._harmless(self.listener, health.hook, error)
+        listeners = self._listening()
+        for listener in listeners:
+            self._harmless(listener, health.hook, error)
         # A plugin that flaps begins an episode every other call: tell of the 1st, 2nd, 4th, 8th…
         if begins and health.episodes & (health.episodes - 1) == 0:
             self.traceback = _trace(error)
             text = "plugin %s raised in %s; caught and counted, all else goes on"
-            self._tell(text, self.title, self.last_error, logged=self.listener is None)
+            self._tell(text, self.title, self.last_error, logged=not listeners)
         if ends:
             text = "plugin %s is quarantined: %d failures of %s in a row"
             self._tell(text, self.title, health.consecutive, health.hook)

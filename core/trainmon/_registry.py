@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from trainmon import hookspecs
 from trainmon._contract import read_plugin
-from trainmon._discovery import Found, find_plugins
+from trainmon._discovery import Found, find_plugins, may_implement
 from trainmon._failures import FailureRecord, FailureRecords
-from trainmon._guard import REQUESTS, Door, PluginState, describe, guard
+from trainmon._guard import REQUESTS, Door, Listener, PluginState, describe, guard
 from trainmon.config import Settings
 from trainmon.errors import PluginError
 from trainmon.plugin import PROJECT_NAME
@@ -83,6 +84,7 @@ class PluginRegistry:
         self._rows: list[Door] = []
         self._doors: dict[str, Door] = {}
         self._considered: set[tuple[str, str]] = set()
+        self._unloaded: dict[tuple[str, str], Found] = {}
         self._direct: dict[str, dict[str, Callable[..., Any]]] = {}
         self._lock = threading.RLock()
 
@@ -131,14 +133,22 @@ class PluginRegistry:
                 self._admit(door, plugin)
             return door.state is PluginState.ACTIVE
 
-    def watch(self, name: str, listener: Callable[[str, BaseException], None] | None) -> None:
-        """Have every failure of a plugin told to ``listener``, with the hook; None: no more.
+    def watch(self, name: str, who: object, listener: Listener | None) -> None:
+        """Have the failures that ``who`` meets in a plugin told to ``listener``; None: no more.
 
         It is called where the hook was called, and shows people what the log would.
         """
         door = self._doors.get(name)
-        if door is not None:
-            door.listener = listener
+        if door is not None and listener is not None:
+            door.listeners[id(who)] = listener
+        elif door is not None:
+            door.listeners.pop(id(who), None)
+
+    def watch_all(self, who: object, listener: Callable[[str, str, BaseException], None]) -> None:
+        """Have every failure of any plugin told to ``listener``, with its name and the hook."""
+        with self._lock:
+            for name in self._doors:
+                self.watch(name, who, partial(listener, name))
 
     def rows(self) -> list[PluginRow]:
         """Return every plugin met so far, by name, those that do not run included."""
@@ -181,6 +191,15 @@ class PluginRegistry:
         """Return whether any plugin implements a hook: if none does, no event need be built."""
         return bool(getattr(self._hook, hook).get_hookimpls())
 
+    def broken(self, hook: str) -> list[PluginRow]:
+        """Return the installed plugins that do not run, and may implement a hook by their code.
+
+        One that was disabled on purpose is none of them.
+        """
+        with self._lock:
+            rows = [(row, self._unloaded.get((row.name, row.distribution))) for row in self.rows()]
+        return [row for row, found in rows if found is not None and may_implement(found, hook)]
+
     def save_failures(self) -> None:
         """Write the records that a trainer has held back; never raises."""
         doors, self._unsaved = self._unsaved, {}
@@ -194,13 +213,15 @@ class PluginRegistry:
         if key in self._considered:
             return
         self._considered.add(key)
+        self._unloaded[key] = found
         try:
             door = self._open(found.name, found.distribution, found.version)
-            if door.state is PluginState.ACTIVE:
-                plugin = self._import(door, found)
-                if plugin is not None:
-                    self._admit(door, plugin)
-                    self._settle(found.name)
+            if door.state is not PluginState.ACTIVE:
+                del self._unloaded[key]  # disabled on purpose
+            elif (plugin := self._import(door, found)) is not None:
+                self._admit(door, plugin)
+                del self._unloaded[key]
+                self._settle(found.name)
         except PluginError:
             pass  # noted in the plugin's row and told in the log
 

@@ -307,7 +307,9 @@ def trainmon_authenticate(metadata: Mapping[str, str]) -> Caller | None:
     """Say who calls.
 
     Where any plugin implements this, a caller whom none knows is refused, also while that plugin
-    fails or is quarantined.
+    fails or is quarantined. A monitor does not start where an installed plugin does not run whose
+    code names this hook, or cannot be read, unless ``TRAINMON_DISABLE_PLUGINS`` names the plugin.
+    Commands are on record under the caller's name.
 
     Args:
         metadata: The request's metadata, names in lower case.

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from trainmon._guard import PluginState
 from trainmon._registry import HOOKS, PluginRegistry, PluginRow, Role
 from trainmon.config import Settings
+from trainmon.errors import PluginError
 from trainmon.events import ControlOutcome
+from trainmon.plugin import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
         SessionInfo,
     )
     from trainmon.monitor.store.base import Store
-    from trainmon.plugin import Caller
     from trainmon.session import Session
     from trainmon.v1.control_pb2 import CommandRecord, CommandResult
     from trainmon.v1.dashboard_pb2 import SessionSummary
@@ -46,7 +47,9 @@ class PluginManager(PluginRegistry):
     def _ask(self, adapter: str, hook: str, *values: object) -> Any:
         hooks = self._direct.get(adapter)
         call = hooks.get(hook) if hooks is not None else None
-        return call(*values) if call is not None else None
+        if call is None:
+            return None
+        return self._doors[adapter].ask(values[0] if values else None, call, *values)
 
     def instrument(self, adapter: str) -> None:
         """Let an adapter attach to its framework."""
@@ -156,9 +159,26 @@ class PluginManager(PluginRegistry):
         return self.implements("trainmon_authenticate")
 
     def authenticate(self, metadata: Mapping[str, str]) -> Caller | None:
-        """Return who calls; None: nobody knows them."""
-        caller: Caller | None = self._hook.trainmon_authenticate(metadata=metadata)
-        return caller
+        """Return who calls; None: nobody knows them, or the answer names no caller."""
+        answer = self._hook.trainmon_authenticate(metadata=metadata)
+        return answer if isinstance(answer, Caller) else None
+
+    def require_guards(self) -> None:
+        """Refuse to go on without a plugin that may be the one to say who may call.
+
+        Raises:
+            PluginError: One does not run, and nobody disabled it.
+        """
+        missing = self.broken("trainmon_authenticate")
+        if missing:
+            names = ",".join(row.name for row in missing)
+            told = "; ".join(f"{row.name}: {row.last_error}" for row in missing)
+            raise PluginError(
+                "a plugin that may say who may call (trainmon_authenticate) does not run "
+                f"({told}): without it anyone could control every training. Mend it (`trainmon plugins "
+                "--verbose` shows what is wrong), or do without it on purpose: "
+                f"TRAINMON_DISABLE_PLUGINS={names}"
+            )
 
     # Everywhere.
 

@@ -63,7 +63,7 @@ class Session:
         self._channel = open_channel(settings.buffer_bytes)
         self._words = self._channel.block.words
         self._failures = FailureLog(self._words)
-        manager.watch(adapter, self.failed)
+        manager.watch(adapter, self, self.failed)
         self._details: dict[str, Any] = {}
         self._status, self._message = "STARTING", ""
         self._closed, self._last_counts = False, dict[str, int]()
@@ -411,7 +411,7 @@ class Session:
         try:
             self._say_goodbye(status, message)
         finally:  # Ctrl-C may end the wait
-            self._manager.watch(self.adapter, None)
+            self._manager.watch(self.adapter, self, None)
             self._manager.save_failures()
             forget(self)
             self._let_go()

@@ -106,7 +106,10 @@ class DashboardService(DashboardServiceBase):
         self, stream: Stream[SendCommandRequest, CommandRecord]
     ) -> None:
         """Record a command and send it."""
+        caller = require_known_caller(self._backend, stream)
         request = await self._request(stream, SendCommandRequest)
+        if caller.name:  # who asked is what a plugin vouches for, not what they say themselves
+            request.command.issued_by = caller.name
         with answering_refusals():
             session = await self._backend.registry.require(request.session_id)
             record = await self._backend.submit(session, request.command)

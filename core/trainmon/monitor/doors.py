@@ -11,6 +11,7 @@ from grpclib.exceptions import GRPCError
 
 from trainmon.monitor.framing import finish, sender_of
 from trainmon.monitor.refusal import RefusedError
+from trainmon.plugin import Caller
 
 if TYPE_CHECKING:
     from grpclib.server import Stream
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNKNOWN_CALLER",
     "answering_refusals",
-    "is_known_caller",
+    "caller_of",
     "require_known_caller",
     "run_outlet",
 ]
@@ -36,26 +37,32 @@ def answering_refusals() -> Iterator[None]:
         raise GRPCError(error.status, error.reason) from None
 
 
-def is_known_caller(backend: Backend, stream: Stream[Any, Any]) -> bool:
-    """Return whether a plugin vouches for the caller, or none is asked to."""
+#: Whoever calls a monitor that asks nobody who they are.
+_ANYONE = Caller("")
+
+
+def caller_of(backend: Backend, stream: Stream[Any, Any]) -> Caller | None:
+    """Return who calls, without a name where no plugin is asked; None: no plugin knows them."""
     plugins = backend.plugins
     if plugins is None or not plugins.requires_authentication:
-        return True
+        return _ANYONE
     texts = {}
     if stream.metadata is not None:
         pairs = stream.metadata.items()
         texts = {name.lower(): value for name, value in pairs if isinstance(value, str)}
-    return plugins.authenticate(texts) is not None
+    return plugins.authenticate(texts)
 
 
-def require_known_caller(backend: Backend, stream: Stream[Any, Any]) -> None:
-    """Refuse a caller nobody knows.
+def require_known_caller(backend: Backend, stream: Stream[Any, Any]) -> Caller:
+    """Return who calls, and refuse a caller nobody knows.
 
     Raises:
         GRPCError: UNAUTHENTICATED.
     """
-    if not is_known_caller(backend, stream):
+    caller = caller_of(backend, stream)
+    if caller is None:
         raise GRPCError(Status.UNAUTHENTICATED, UNKNOWN_CALLER)
+    return caller
 
 
 async def run_outlet(outlet: Outlet, stream: Stream[Any, Any]) -> None:

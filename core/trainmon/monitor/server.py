@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from trainmon.config import Settings
-from trainmon.errors import TrainmonError
+from trainmon.errors import PluginError, TrainmonError
 from trainmon.monitor.backend import TICK_S, Backend
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.dashboard import DashboardService
@@ -69,6 +69,7 @@ class MonitorServer:
 
     Raises:
         CannotListenError: On entering.
+        PluginError: On entering: a plugin that may say who may call does not run.
     """
 
     def __init__(
@@ -104,6 +105,12 @@ class MonitorServer:
         return f"{host}:{self._port}"
 
     async def __aenter__(self) -> Self:
+        try:
+            if self.backend.plugins is not None:
+                self.backend.plugins.require_guards()
+        except PluginError:
+            await self._store.close()
+            raise
         await self.backend.start()
         server = ClosingServer([TelemetryService(self.backend), DashboardService(self.backend)])
         try:

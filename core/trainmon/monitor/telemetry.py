@@ -12,7 +12,7 @@ from grpclib.exceptions import GRPCError
 from trainmon.monitor.doors import (
     UNKNOWN_CALLER,
     answering_refusals,
-    is_known_caller,
+    caller_of,
     require_known_caller,
     run_outlet,
 )
@@ -73,7 +73,7 @@ class TelemetryService(TelemetryServiceBase):
         link = TrainerLink(
             self._backend.clock, lambda: bytes_received(stream), timeout_s, peer_of(stream)
         )
-        if not is_known_caller(self._backend, stream):
+        if caller_of(self._backend, stream) is None:
             link.fail(ErrorCode.ERROR_CODE_UNAUTHENTICATED, UNKNOWN_CALLER)
         self._backend.link_opened(link)
         reader = asyncio.create_task(self._read(stream, link), name="TrainerLink reader")

@@ -32,6 +32,7 @@ from trainmon.relay.observers import Observers
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.pace import Pace
 from trainmon.relay.performance import Performance
+from trainmon.relay.plugin_failures import PluginFailures
 from trainmon.relay.recorder import Recorder
 from trainmon.relay.resources import Resources
 from trainmon.relay.run_state import RunState
@@ -118,6 +119,7 @@ class Relay:
         self._demand = Demand(block, Budget(settings.overhead_budget))
         self._encoder = Encoder(channel.slots, self._losses, self._deliver, self._recorder.note)
         keeper.show_by(self._recorder.note)
+        PluginFailures(manager, self._losses, self._recorder.note)
         self._encoder.labels = tuple(self._run_state.registration.class_names)
         if manager.implements("trainmon_render_batch"):
             session = self._run_state.session

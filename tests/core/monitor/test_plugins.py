@@ -154,3 +154,34 @@ async def test_a_known_caller_is_served(serve):
         dashboard_pb2.ListSessionsRequest(), metadata={"word": "friend"}
     )
     assert answer.timestamp_ms
+
+
+async def test_who_asked_is_what_the_plugin_says(serve):
+    """A command is on record under the name that the plugin vouches for, not what it says."""
+    telemetry, dashboard = await serve(Guard())
+    known = {"word": "friend"}
+    request = telemetry_pb2.RegisterTrainingSessionRequest(run_key="a", producer_id="p")
+    session = await telemetry.RegisterTrainingSession(request, metadata=known)
+    command = control_pb2.ControlCommand(issued_by="somebody else", pause=control_pb2.Pause())
+    record = await dashboard.SendCommand(
+        dashboard_pb2.SendCommandRequest(session_id=session.session_id, command=command),
+        metadata=known,
+    )
+    assert record.command.issued_by == "friend"
+
+
+class Careless:
+    """Answers what names no caller."""
+
+    @hookimpl
+    def trainmon_authenticate(self, metadata):
+        """Say yes to everyone."""
+        return True
+
+
+async def test_an_answer_that_names_no_caller_lets_nobody_in(serve):
+    """Only a Caller is one: what is true of everyone vouches for nobody."""
+    _, dashboard = await serve(Careless())
+    with pytest.raises(GRPCError) as raised:
+        await dashboard.ListSessions(dashboard_pb2.ListSessionsRequest())
+    assert raised.value.status is Status.UNAUTHENTICATED

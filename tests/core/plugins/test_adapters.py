@@ -124,14 +124,14 @@ def test_a_watched_adapters_failures_are_told_where_it_was_asked(manager, caplog
     error = ValueError("boom")
     manager.register(RecordingPlugin({"trainmon_collect_batch": error}), "own")
     told = []
-    manager.watch("own", lambda hook, error: told.append((hook, error)))
+    manager.watch("own", "session", lambda hook, error: told.append((hook, error)))
     for _ in range(2):
         manager.collect_batch("own", "session", "raw")
     assert told == [("trainmon_collect_batch", error)] * 2
     assert not caplog.records
 
-    manager.watch("own", None)
-    manager.watch("missing", None)
+    manager.watch("own", "session", None)
+    manager.watch("missing", "session", None)
     manager.collect_batch("own", "session", "raw")
     assert len(told) == 2
 
@@ -143,7 +143,7 @@ def test_a_listener_that_raises_hurts_no_one(manager, row):
     def listener(hook, error):
         raise OSError("gone")
 
-    manager.watch("own", listener)
+    manager.watch("own", "session", listener)
     assert manager.collect_batch("own", "session", "raw") is None
     assert row(manager, "own").failures == 1
 
@@ -177,3 +177,39 @@ def test_a_disabled_adapter_is_not_asked(home):
     assert manager.collect_batch("own", "session", "raw") is None
     assert recorder.calls == []
     assert [row.state for row in manager.rows()] == [PluginState.DISABLED]
+
+
+class Raising:
+    """An adapter whose epochs cannot be read."""
+
+    @hookimpl
+    def trainmon_collect_epoch(self, raw):
+        raise ValueError(raw)
+
+
+def test_each_session_hears_of_the_failures_it_met(manager):
+    """Of two sessions of one adapter each is told of its own, also once the other has closed."""
+    manager.register(Raising(), "raising")
+    heard: dict[str, list[str]] = {"one": [], "other": []}
+    sessions = {name: object() for name in heard}
+    for name, session in sessions.items():
+        manager.watch("raising", session, lambda hook, error, to=name: heard[to].append(str(error)))
+    manager.collect_epoch("raising", sessions["one"], "first")
+    manager.collect_epoch("raising", sessions["other"], "second")
+    manager.watch("raising", sessions["other"], None)
+    manager.collect_epoch("raising", sessions["one"], "third")
+    assert heard == {"one": ["first", "third"], "other": ["second"]}
+
+
+def test_where_nobody_listens_a_failure_is_logged(manager, caplog):
+    """With the last listener gone the log tells again."""
+    manager.register(Raising(), "raising")
+    session = object()
+    manager.watch("raising", session, lambda hook, error: None)
+    manager.collect_epoch("raising", session, "first")
+    assert not caplog.messages
+    manager.load("raising")
+    manager.watch("raising", session, None)
+    for _ in range(QUARANTINE_AFTER):
+        manager.collect_epoch("raising", session, "second")
+    assert "quarantined" in caplog.text

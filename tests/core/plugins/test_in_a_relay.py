@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,8 +10,11 @@ import time
 import psutil
 import pytest
 
+from stack import Stack, eventually
 from trainmon._failures import FailureRecord, FailureRecords
 from trainmon._guard import QUARANTINE_AFTER
+from trainmon.v1.dashboard_pb2 import SessionSnapshot
+from viewer import viewer
 
 TRAINING = """
 import math, trainmon
@@ -59,3 +63,41 @@ def test_an_observer_that_fails_is_quarantined_in_the_relay_and_shown(
     _, alive = psutil.wait_procs(relay, timeout=30)
     assert not alive
     assert diary.read_text() == "digits started\nstep 0: 0.5\nstep 1: 0.25\n"
+
+
+RAISING = """
+from trainmon.plugin import hookimpl
+
+@hookimpl
+def trainmon_batch_ended(session, batch):
+    raise RuntimeError("no room")
+"""
+
+
+def test_what_plugins_do_wrong_in_a_relay_is_on_the_page(install, processes: Stack):
+    """Each failure is counted, told once, as is the quarantine, and a plugin that does not load."""
+    install("raising", RAISING)
+    install("broken", "raise ImportError('gone')")
+    processes.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    _, address = processes.monitor()
+    training = processes.training(address, "--epochs", "1000")
+    with viewer(address) as seen:
+        session_id = seen.session().session_id
+        shot = eventually(
+            lambda: seen.snapshot(session_id),
+            "what plugins did",
+            until=lambda shot: len(shot.notes) >= 3 and _observer_losses(shot),
+        )
+    training.interrupt()
+    notes = [note for note in shot.notes if note.startswith("plugin ")]
+    assert sorted(notes) == [
+        "plugin broken does not run: ImportError: gone",
+        "plugin raising is quarantined: it is asked no more in this run",
+        "plugin raising raised in trainmon_batch_ended: RuntimeError: no room; all else goes on",
+    ]
+    assert _observer_losses(shot) == {"exception": QUARANTINE_AFTER, "not_loaded": 1}
+
+
+def _observer_losses(shot: SessionSnapshot) -> dict[str, int]:
+    losses = [each for each in shot.performance_data.losses if each.kind == "observer"]
+    return {each.reason: each.count for each in losses}
