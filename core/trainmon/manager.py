@@ -175,8 +175,8 @@ class PluginManager(PluginRegistry):
             told = "; ".join(f"{row.name}: {row.last_error}" for row in missing)
             raise PluginError(
                 "a plugin that may say who may call (trainmon_authenticate) does not run "
-                f"({told}): without it anyone could control every training. Mend it (`trainmon plugins "
-                "--verbose` shows what is wrong), or do without it on purpose: "
+                f"({told}): without it anyone could control every training. Mend it (see `trainmon "
+                "plugins --verbose`), or do without it on purpose: "
                 f"TRAINMON_DISABLE_PLUGINS={names}"
             )
 

@@ -122,7 +122,7 @@ async def _tell_monitor(upstream: Upstream, given: str | None) -> None:
     """Say where a monitor that was given answers, once it does."""
     if given is None:
         return
-    request = ListSessionsRequest().SerializeToString()
+    request = ListSessionsRequest(max_sessions=1).SerializeToString()
     while True:
         await upstream.wait_until(up=True)
         try:

@@ -51,7 +51,7 @@ class Health:
         return "ok\n" + "".join(f"{name} {value}\n" for name, value in sorted(lines.items()))
 
     async def _ready(self) -> tuple[int, str]:
-        request = ListSessionsRequest().SerializeToString()
+        request = ListSessionsRequest(max_sessions=1).SerializeToString()
         try:
             await self._upstream.call("ListSessions", request, READY_TIMEOUT_S)
         except CallError as error:

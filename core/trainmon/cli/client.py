@@ -95,8 +95,15 @@ class Client:
 
     async def sessions(self) -> ListSessionsResponse:
         """Return every session, newest first, and the monitor's time."""
+        request, found = ListSessionsRequest(), ListSessionsResponse()
         with self._telling():
-            return await self._stub.ListSessions(ListSessionsRequest(), timeout=_TIMEOUT_S)
+            while True:
+                answer = await self._stub.ListSessions(request, timeout=_TIMEOUT_S)
+                found.timestamp_ms = answer.timestamp_ms
+                found.sessions.extend(answer.sessions)
+                if not answer.left_out or not answer.sessions:
+                    return found
+                request.after_session_id = answer.sessions[-1].session_id
 
     async def snapshot(self, session_id: str) -> SessionSnapshot:
         """Return a session as it is, without a picture."""

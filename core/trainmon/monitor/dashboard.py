@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
 from grpclib.const import Status
 
+from trainmon.monitor.answers import AnswerRoom
 from trainmon.monitor.doors import answering_refusals, require_known_caller, run_outlet
 from trainmon.monitor.framing import receive_request
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.summaries import snapshot
 from trainmon.monitor.viewer import Demand, Viewer
+from trainmon.tasks import within
 from trainmon.v1.dashboard_grpc import DashboardServiceBase
 from trainmon.v1.dashboard_pb2 import (
     DeleteSessionRequest,
@@ -41,6 +44,17 @@ __all__ = ["MAX_ANSWER_BYTES", "DashboardService"]
 
 #: Greatest answer to QueryMetrics, in bytes: every point of 2.5 million steps.
 MAX_ANSWER_BYTES = 64 << 20
+#: Most answers are smaller than this, and wait for no larger ones.
+_SMALL_ANSWER_BYTES = 4 << 20
+#: What the answers of either size take together, in bytes, until they are sent.
+_ANSWERS_BYTES = 128 << 20
+_MOST_WAITING = 256
+#: How long a peer may take to read an answer, in seconds: it is in memory meanwhile.
+_SEND_S = 60.0
+#: Greatest answer to ListSessions, in bytes: the smallest limit in the way is 4 MiB.
+_LIST_BYTES = 4_000_000
+#: What a session takes in it beside its own bytes: the tag and the length.
+_FIELD_BYTES = 6
 
 _Request = TypeVar("_Request", bound=Message)
 
@@ -55,16 +69,37 @@ class DashboardService(DashboardServiceBase):
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._limit_bytes = backend.settings.max_message_bytes
+        self._rooms = [
+            AnswerRoom(size, _ANSWERS_BYTES, _MOST_WAITING)
+            for size in (_SMALL_ANSWER_BYTES, MAX_ANSWER_BYTES)
+        ]
 
     async def ListSessions(  # noqa: N802 - the contract's name
         self, stream: Stream[ListSessionsRequest, ListSessionsResponse]
     ) -> None:
-        """Answer with every session, newest first."""
-        await self._request(stream, ListSessionsRequest)
-        now = self._now()
+        """Answer with as many sessions as one answer holds, newest first."""
+        request = await self._request(stream, ListSessionsRequest)
+        with answering_refusals():
+            response = self._list(request)
+        await stream.send_message(response)
+
+    def _list(self, request: ListSessionsRequest) -> ListSessionsResponse:
         registry = self._backend.registry
-        sessions = [registry.summary(each, now) for each in registry.newest_first()]
-        await stream.send_message(ListSessionsResponse(timestamp_ms=now, sessions=sessions))
+        ids = registry.newest_first()
+        if request.after_session_id:
+            if request.after_session_id not in ids:
+                raise RefusedError(Status.NOT_FOUND, registry.unknown(request.after_session_id))
+            ids = ids[ids.index(request.after_session_id) + 1 :]
+        response = ListSessionsResponse(timestamp_ms=self._now())
+        left_bytes = min(self._limit_bytes, _LIST_BYTES)
+        for session_id in ids[: request.max_sessions or None]:
+            summary = registry.summary(session_id, response.timestamp_ms)
+            left_bytes -= summary.ByteSize() + _FIELD_BYTES
+            if left_bytes < 0 and response.sessions:
+                break
+            response.sessions.append(summary)
+        response.left_out = len(ids) - len(response.sessions)
+        return response
 
     async def WatchSessions(  # noqa: N802 - the contract's name
         self, stream: Stream[WatchSessionsRequest, WatchSessionsResponse]
@@ -122,14 +157,39 @@ class DashboardService(DashboardServiceBase):
         request = await self._request(stream, QueryMetricsRequest)
         with answering_refusals():
             session = await self._backend.registry.require(request.session_id)
-            # Taken before the rows: what happens meanwhile is told again rather than not at all.
-            cursor = session.hub.cursor
+            for room in self._rooms:
+                if await self._answered(stream, session, request, room):
+                    return
+            error = AnswerTooLargeError(MAX_ANSWER_BYTES)
+            raise RefusedError(Status.RESOURCE_EXHAUSTED, str(error))
+
+    async def _answered(
+        self,
+        stream: Stream[QueryMetricsRequest, QueryMetricsResponse],
+        session: Session,
+        request: QueryMetricsRequest,
+        room: AnswerRoom,
+    ) -> bool:
+        """Answer, if a room holds the answer; it is held until all of it is sent."""
+        async with room.held():
             try:
-                series = await self._backend.store.metrics(session.id, _query(request))
-            except AnswerTooLargeError as error:
-                raise RefusedError(Status.RESOURCE_EXHAUSTED, str(error)) from None
-            response = QueryMetricsResponse(series=series, cursor=cursor, timestamp_ms=self._now())
-        await stream.send_message(response)
+                response = await self._metrics(session, request, room.answer_bytes)
+            except AnswerTooLargeError:
+                return False
+            try:
+                await within(_SEND_S, stream.send_message(response))
+            except asyncio.TimeoutError:
+                text = f"the answer was not read within {_SEND_S:g} s"
+                raise RefusedError(Status.DEADLINE_EXCEEDED, text) from None
+        return True
+
+    async def _metrics(
+        self, session: Session, request: QueryMetricsRequest, most_bytes: int
+    ) -> QueryMetricsResponse:
+        # Taken before the rows: what happens meanwhile is told again rather than not at all.
+        cursor = session.hub.cursor
+        series = await self._backend.store.metrics(session.id, _query(request, most_bytes))
+        return QueryMetricsResponse(series=series, cursor=cursor, timestamp_ms=self._now())
 
     async def GetBatch(  # noqa: N802 - the contract's name
         self, stream: Stream[GetBatchRequest, GetBatchResponse]
@@ -162,11 +222,11 @@ class DashboardService(DashboardServiceBase):
         return self._backend.clock.wall_ms()
 
 
-def _query(request: QueryMetricsRequest) -> MetricsQuery:
+def _query(request: QueryMetricsRequest, most_bytes: int) -> MetricsQuery:
     return MetricsQuery(
         names=tuple(request.series),
         first_step=request.first_step if request.HasField("first_step") else None,
         last_step=request.last_step if request.HasField("last_step") else None,
         max_points=request.max_points,
-        max_bytes=MAX_ANSWER_BYTES,
+        max_bytes=most_bytes,
     )

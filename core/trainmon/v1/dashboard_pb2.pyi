@@ -98,18 +98,24 @@ class SessionSummary(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., session_name: _Optional[str] = ..., framework: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., timestamp_ms: _Optional[int] = ..., epoch: _Optional[int] = ..., total_epochs: _Optional[int] = ..., batch_index: _Optional[int] = ..., batches_per_epoch: _Optional[int] = ..., global_step: _Optional[int] = ..., loss: _Optional[float] = ..., current_fps: _Optional[float] = ..., average_fps: _Optional[float] = ..., pictures_per_second: _Optional[float] = ..., world_size: _Optional[int] = ..., ranks: _Optional[_Iterable[_Union[RankSummary, _Mapping]]] = ..., started_ms: _Optional[int] = ..., ended_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., status_message: _Optional[str] = ..., viewers: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
-    __slots__ = ("timestamp_ms",)
+    __slots__ = ("timestamp_ms", "max_sessions", "after_session_id")
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     timestamp_ms: int
-    def __init__(self, timestamp_ms: _Optional[int] = ...) -> None: ...
+    max_sessions: int
+    after_session_id: str
+    def __init__(self, timestamp_ms: _Optional[int] = ..., max_sessions: _Optional[int] = ..., after_session_id: _Optional[str] = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
-    __slots__ = ("timestamp_ms", "sessions")
+    __slots__ = ("timestamp_ms", "sessions", "left_out")
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     timestamp_ms: int
     sessions: _containers.RepeatedCompositeFieldContainer[SessionSummary]
-    def __init__(self, timestamp_ms: _Optional[int] = ..., sessions: _Optional[_Iterable[_Union[SessionSummary, _Mapping]]] = ...) -> None: ...
+    left_out: int
+    def __init__(self, timestamp_ms: _Optional[int] = ..., sessions: _Optional[_Iterable[_Union[SessionSummary, _Mapping]]] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class WatchSessionsRequest(_message.Message):
     __slots__ = ("timestamp_ms",)

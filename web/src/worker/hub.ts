@@ -211,7 +211,7 @@ export class Hub {
   private async compareClocks(): Promise<void> {
     const sentMs = Date.now();
     try {
-      const request = { timestampMs: BigInt(sentMs) };
+      const request = { timestampMs: BigInt(sentMs), maxSessions: 1 };
       const answer = await this.client.listSessions(request, { timeoutMs: 5_000 });
       this.clock.add(sentMs, Number(answer.timestampMs), Date.now());
       for (const tab of this.tabs.keys()) this.tellClock(tab);
