@@ -118,7 +118,7 @@ def test_a_tab_that_gets_its_lock_late_is_not_taken_for_gone(
     dashboard.wait_for_step(dashboard.wait_for_step(1) + 500)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_ten_tabs_and_stop_still_answers(
     context: BrowserContext, console, dashboard: Dashboard, processes: Stack
 ) -> None:
