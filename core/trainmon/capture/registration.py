@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
@@ -39,7 +39,7 @@ def describe_run(
     Raises:
         ConfigurationError: An argument cannot be used.
     """
-    if isinstance(class_names, str):
+    if isinstance(class_names, str) or not isinstance(class_names, Iterable):
         raise ConfigurationError("class_names", class_names, "a sequence of names")
     if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
         raise ConfigurationError("hyperparameters", hyperparameters, "a mapping, as of vars(args)")
@@ -62,14 +62,24 @@ def describe_run(
         session_name=_cut(str(name or "") or script_name()),
         framework=_cut(framework),
         framework_version=_cut(framework_version),
-        class_names=tuple(str(each) for each in class_names),
+        class_names=tuple(_text(each) for each in class_names),
         **counts,
-        hyperparameters={str(key): str(value) for key, value in (hyperparameters or {}).items()},
+        hyperparameters={
+            _text(name): _text(value) for name, value in (hyperparameters or {}).items()
+        },
         hostname=socket.gethostname(),
         pid=os.getpid(),
         rank=rank,
         world_size=world_size,
     )
+
+
+def _text(value: Any) -> str:
+    """Return a value as people read it; where its text cannot be had, what kind of thing it is."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a stranger's __str__; that it failed is told
+        return f"({type(value).__name__}, whose text raised {type(error).__name__})"
 
 
 def _cut(text: str) -> str:

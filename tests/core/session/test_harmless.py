@@ -128,6 +128,19 @@ def test_what_cannot_be_read_is_told_by_the_call_it_was_given_to(session, caplog
         assert f"trainmon: {call}=...)" in caplog.text
 
 
+def test_what_has_no_text_is_told_as_what_it_is() -> None:
+    """A hyperparameter or a class whose text raises is no bad configuration."""
+
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    with start(hyperparameters={"model": Mute()}, class_names=["cat", Mute()]) as session:
+        told = "(Mute, whose text raised RuntimeError)"
+        assert session.info.hyperparameters == {"model": told}
+        assert session.info.class_names == ("cat", told)
+
+
 def test_a_name_without_end_is_cut_and_a_key_refused() -> None:
     """A monitor refuses names over 256 characters: people's are cut, a key must be as given."""
     with trainmon.start_session("n" * 1000, settings=settings()) as session:
@@ -438,6 +451,7 @@ def test_evaluating_goes_back_to_what_was(session) -> None:
         ({"total_epochs": 0}, "total_epochs"),
         ({"batches_per_epoch": 1.5}, "batches_per_epoch"),
         ({"class_names": "cat"}, "class_names"),
+        ({"class_names": 10}, "class_names"),
         ({"hyperparameters": argparse.Namespace(a=1)}, "hyperparameters"),
         ({"normalization": {"mean": [0], "std": [0]}}, "normalization"),
         ({"rank": 1}, "rank"),
