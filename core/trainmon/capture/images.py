@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from trainmon.capture.arrays import Array
 
-__all__ = ["ImageLayout", "image_layout", "in_memory_order", "stride_for"]
+__all__ = ["ImageLayout", "copy_pixels", "image_layout", "in_memory_order", "stride_for"]
 
 _CHANNELS = (1, 3, 4)
 
@@ -76,6 +78,21 @@ def in_memory_order(images: Array) -> Array:
         return images
     strides = images.strides
     return images.transpose(0, 2, 3, 1) if 0 < strides[1] < strides[3] else images
+
+
+def copy_pixels(target: Array, pixels: Array) -> None:
+    """Copy one picture of which every n-th pixel is taken.
+
+    Where the channels lie innermost each is copied by itself: NumPy copies along the innermost
+    axis, and runs of three values cost five times as much (16 of 128 px of 256: 1.5 and 0.3 ms).
+    """
+    channels = pixels.shape[-1]
+    strided = pixels.ndim == 3 and pixels.strides[-2] != channels * pixels.itemsize
+    if strided and channels in _CHANNELS:
+        for channel in range(channels):
+            np.copyto(target[..., channel], pixels[..., channel])
+    else:
+        np.copyto(target, pixels)
 
 
 def stride_for(layout: ImageLayout, tile_size: int, bytes_per_value: int, room: int) -> int:

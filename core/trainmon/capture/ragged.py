@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainmon.capture.arrays import Array
-from trainmon.capture.images import ImageLayout, image_layout
+from trainmon.capture.images import ImageLayout, copy_pixels, image_layout
 
 __all__ = ["Canvas", "RaggedImages", "RaggedSource", "read_ragged"]
 
@@ -84,7 +84,7 @@ class RaggedSource:
             height, width = self.canvas.size(layout)
             corner = ImageLayout(height, width, layout.channels, layout.channels_first)
             index = tuple(slice(0, length) for length in corner.sample_shape(1))
-            np.copyto(place[index], picture[layout.sample_index(self.canvas.stride(layout))])
+            copy_pixels(place[index], picture[layout.sample_index(self.canvas.stride(layout))])
 
 
 def read_ragged(pictures: list[Array]) -> RaggedImages:

@@ -19,7 +19,7 @@ from trainmon.capture.arrays import (
     widened,
 )
 from trainmon.capture.boxes import read_boxes
-from trainmon.capture.images import image_layout, in_memory_order, stride_for
+from trainmon.capture.images import copy_pixels, image_layout, in_memory_order, stride_for
 from trainmon.capture.maps import MapLayout, find_maps, map_stride, samples_at_once
 from trainmon.capture.ragged import RaggedImages, RaggedSource, read_ragged
 from trainmon.capture.sparse import SparseArray, SparseList
@@ -100,7 +100,7 @@ class ArraySource:
             return
         for position, row in enumerate(self.rows):
             taken = self.array[row][self.pixels]
-            np.copyto(target[position], widened(taken) if self.bits else taken)
+            copy_pixels(target[position], widened(taken) if self.bits else taken)
 
 
 @dataclass
