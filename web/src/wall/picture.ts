@@ -50,7 +50,7 @@ function drawPicture(
   const { image } = art;
   if (image) {
     context.imageSmoothingEnabled = image.width >= place.width * NEAREST_BELOW;
-    context.drawImage(image, place.x, place.y, place.width, place.height);
+    context.drawImage(image.source, place.x, place.y, place.width, place.height);
   }
   context.imageSmoothingEnabled = false;
   const predicted = overlay === "both" || overlay === "predicted";
