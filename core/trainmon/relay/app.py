@@ -36,6 +36,7 @@ from trainmon.relay.plugin_failures import PluginFailures
 from trainmon.relay.recorder import Recorder
 from trainmon.relay.resources import Resources
 from trainmon.relay.run_state import RunState
+from trainmon.relay.thrift import Thrift
 from trainmon.tasks import Tasks
 from trainmon.v1.control_pb2 import CommandResult, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
@@ -116,7 +117,8 @@ class Relay:
         self._clock = ClockOffset()
         self._performance = Performance(block, self._pace, self._losses, self._clock)
         self._resources = Resources(self._trainer.pid)
-        self._demand = Demand(block, Budget(settings.overhead_budget))
+        self._thrift = Thrift()
+        self._demand = Demand(block, Budget(settings.overhead_budget), self._thrift)
         self._encoder = Encoder(channel.slots, self._losses, self._deliver, self._recorder.note)
         keeper.show_by(self._recorder.note)
         PluginFailures(manager, self._losses, self._recorder.note)
@@ -228,9 +230,12 @@ class Relay:
         self._advance(now_s)
         self._keep(now_s)
         self._demand.tick(now_s)
+        self._encoder.live_quality = self._thrift.quality(self._encoder.quality)
         if self._performance.due(now_s, watched=self._demand.watched):
             resources = self._resources.update(now_s)
-            self._link.offer_performance(self._performance.message(now_s, resources))
+            message = self._performance.message(now_s, resources)
+            message.picture_limit = self._demand.limit
+            self._link.offer_performance(message)
         self._link.outbox_filled()
 
     def _keep(self, now_s: float) -> None:
@@ -386,9 +391,9 @@ class Relay:
         prompt = self._link.up and not self._outbox.lagging
         kept = frame.key_frame and self._recorder.key_frame(batch)
         if kept and frame.live and prompt:
-            self._link.supersede_picture()
+            self._thrift.offered(late=self._link.supersede_picture())
         elif frame.live:
-            self._link.offer_picture(batch)
+            self._thrift.offered(late=self._link.offer_picture(batch))
         self._link.outbox_filled()
         self._turn.set()
 

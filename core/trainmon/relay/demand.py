@@ -1,4 +1,4 @@
-"""What viewers want, on its way down to the training, within the relay's budget."""
+"""What viewers want, on its way down to the training, within what relay and link can do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 
 from trainmon.channel import ControlBlock, Real, Word
 from trainmon.relay.budget import Budget
-from trainmon.v1.telemetry_pb2 import SessionConfig
+from trainmon.relay.thrift import Thrift
+from trainmon.v1.telemetry_pb2 import PictureLimit, SessionConfig
 
 __all__ = ["Demand"]
 
@@ -21,11 +22,13 @@ class Demand:
     Args:
         block: The control block.
         budget: Says what part of the pictures wanted the relay can afford.
+        thrift: Says what part of them the link can carry.
     """
 
-    def __init__(self, block: ControlBlock, budget: Budget) -> None:
+    def __init__(self, block: ControlBlock, budget: Budget, thrift: Thrift) -> None:
         self._block = block
         self._budget = budget
+        self._thrift = thrift
         self._rate = 0.0
         self._tile = _DEFAULT_TILE
         self._images = _MAX_IMAGES
@@ -35,6 +38,15 @@ class Demand:
     def watched(self) -> bool:
         """Whether anybody watches."""
         return self._rate > 0
+
+    @property
+    def limit(self) -> PictureLimit:
+        """What keeps pictures below what is wanted; the link, where both do."""
+        if self.watched and self._thrift.limiting:
+            return PictureLimit.PICTURE_LIMIT_SLOW_LINK
+        if self.watched and self._budget.limiting:
+            return PictureLimit.PICTURE_LIMIT_OVERHEAD_BUDGET
+        return PictureLimit.PICTURE_LIMIT_UNSPECIFIED
 
     def want(self, config: SessionConfig) -> None:
         """Take over what the monitor wants. Rates beyond 0 to 60 are brought within."""
@@ -56,12 +68,13 @@ class Demand:
         self._write()
 
     def tick(self, now_s: float) -> None:
-        """Follow the budget; call often. ``now_s`` is ``time.monotonic()``."""
+        """Follow budget and link; call often. ``now_s`` is ``time.monotonic()``."""
         self._budget.tick(now_s, self._rate, self._tile)
+        self._thrift.tick(now_s)
         self._write()
 
     def _write(self) -> None:
         words, reals = self._block.words, self._block.reals
-        words[Word.TILE_SIZE] = self._budget.tile(self._tile)
+        words[Word.TILE_SIZE] = self._thrift.tile(self._budget.tile(self._tile))
         words[Word.MAX_IMAGES] = self._images
-        reals[Real.FRAMES_PER_SECOND] = self._budget.rate(self._rate)
+        reals[Real.FRAMES_PER_SECOND] = self._thrift.rate(self._budget.rate(self._rate))

@@ -47,7 +47,7 @@ class Encoder:
         self._task: asyncio.Task[None] | None = None
         self._told_outside = False
         self._habits = Habits()
-        self.quality = 85
+        self.quality = self.live_quality = 85
         self.max_bytes = 4 << 20
         self.labels: tuple[str, ...] = ()
         self.render: Renderer | None = None
@@ -111,7 +111,9 @@ class Encoder:
             frame.read(arrays, self.render)
         finally:
             self._slots.free(slot)
-        return frame.message(self.quality, self.max_bytes)
+        # What the history keeps is not to suffer from a slow link.
+        quality = self.quality if frame.key_frame else self.live_quality
+        return frame.message(quality, self.max_bytes)
 
     def _tell(self, frame: Frame) -> None:
         for problem in frame.problems:

@@ -171,21 +171,23 @@ class Link:
 
     # --- what is to be sent -----------------------------------------------------------------------
 
-    def offer_picture(self, batch: BatchData) -> None:
-        """Send a live picture if the link keeps up."""
+    def offer_picture(self, batch: BatchData) -> bool:
+        """Send a live picture if the link keeps up; return whether the one before still waited."""
         if not self.up:
             self._losses.add("picture", "link_down")
-            return
-        if self._pending.picture is not None:
-            self._losses.add("picture", "link_busy")
+            return False
+        late = self.supersede_picture()
         self._pending.picture = batch
         self._work.set()
+        return late
 
-    def supersede_picture(self) -> None:
-        """Drop the picture that waits: a newer one goes as a key frame."""
-        if self._pending.picture is not None:
+    def supersede_picture(self) -> bool:
+        """Drop the picture that waits, if one does: a newer one takes its place."""
+        late = self._pending.picture is not None
+        if late:
             self._losses.add("picture", "link_busy")
             self._pending.picture = None
+        return late
 
     def offer_performance(self, data: PerformanceData) -> None:
         """Send rates; of several that wait only the newest."""

@@ -47,6 +47,12 @@ class ErrorCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_CODE_MESSAGE_TOO_LARGE: _ClassVar[ErrorCode]
     ERROR_CODE_UNSUPPORTED_PROTOCOL: _ClassVar[ErrorCode]
     ERROR_CODE_UNAUTHENTICATED: _ClassVar[ErrorCode]
+
+class PictureLimit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PICTURE_LIMIT_UNSPECIFIED: _ClassVar[PictureLimit]
+    PICTURE_LIMIT_OVERHEAD_BUDGET: _ClassVar[PictureLimit]
+    PICTURE_LIMIT_SLOW_LINK: _ClassVar[PictureLimit]
 TRAINING_STATUS_UNSPECIFIED: TrainingStatus
 TRAINING_STATUS_STARTING: TrainingStatus
 TRAINING_STATUS_RUNNING: TrainingStatus
@@ -76,6 +82,9 @@ ERROR_CODE_SESSION_SUPERSEDED: ErrorCode
 ERROR_CODE_MESSAGE_TOO_LARGE: ErrorCode
 ERROR_CODE_UNSUPPORTED_PROTOCOL: ErrorCode
 ERROR_CODE_UNAUTHENTICATED: ErrorCode
+PICTURE_LIMIT_UNSPECIFIED: PictureLimit
+PICTURE_LIMIT_OVERHEAD_BUDGET: PictureLimit
+PICTURE_LIMIT_SLOW_LINK: PictureLimit
 
 class RegisterTrainingSessionRequest(_message.Message):
     __slots__ = ("run_key", "producer_id", "protocol_version", "session_name", "framework", "framework_version", "class_names", "total_epochs", "batches_per_epoch", "hyperparameters", "hostname", "pid", "rank", "world_size", "controls", "sends_metric_data", "timestamp_ms", "session_id", "checksum")
@@ -408,7 +417,7 @@ class LossCount(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., reason: _Optional[str] = ..., count: _Optional[int] = ..., best_effort: bool = ...) -> None: ...
 
 class PerformanceData(_message.Message):
-    __slots__ = ("timestamp_ms", "global_step", "batch_time_ms", "current_fps", "average_fps", "epoch_remaining_ms", "run_remaining_ms", "pictures_per_second", "cpu_percent", "memory_bytes", "host_memory_total_bytes", "host_memory_used_bytes", "gpus", "relay_cpu_percent", "relay_memory_bytes", "capture_us", "losses", "clock_offset_ms", "round_trip_ms", "epoch", "batch_index", "cpu_count")
+    __slots__ = ("timestamp_ms", "global_step", "batch_time_ms", "current_fps", "average_fps", "epoch_remaining_ms", "run_remaining_ms", "pictures_per_second", "cpu_percent", "memory_bytes", "host_memory_total_bytes", "host_memory_used_bytes", "gpus", "relay_cpu_percent", "relay_memory_bytes", "capture_us", "losses", "clock_offset_ms", "round_trip_ms", "epoch", "batch_index", "cpu_count", "picture_limit")
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_STEP_FIELD_NUMBER: _ClassVar[int]
     BATCH_TIME_MS_FIELD_NUMBER: _ClassVar[int]
@@ -431,6 +440,7 @@ class PerformanceData(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BATCH_INDEX_FIELD_NUMBER: _ClassVar[int]
     CPU_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_LIMIT_FIELD_NUMBER: _ClassVar[int]
     timestamp_ms: int
     global_step: int
     batch_time_ms: float
@@ -453,7 +463,8 @@ class PerformanceData(_message.Message):
     epoch: int
     batch_index: int
     cpu_count: int
-    def __init__(self, timestamp_ms: _Optional[int] = ..., global_step: _Optional[int] = ..., batch_time_ms: _Optional[float] = ..., current_fps: _Optional[float] = ..., average_fps: _Optional[float] = ..., epoch_remaining_ms: _Optional[float] = ..., run_remaining_ms: _Optional[float] = ..., pictures_per_second: _Optional[float] = ..., cpu_percent: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., host_memory_total_bytes: _Optional[int] = ..., host_memory_used_bytes: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[GpuUsage, _Mapping]]] = ..., relay_cpu_percent: _Optional[float] = ..., relay_memory_bytes: _Optional[int] = ..., capture_us: _Optional[float] = ..., losses: _Optional[_Iterable[_Union[LossCount, _Mapping]]] = ..., clock_offset_ms: _Optional[float] = ..., round_trip_ms: _Optional[float] = ..., epoch: _Optional[int] = ..., batch_index: _Optional[int] = ..., cpu_count: _Optional[int] = ...) -> None: ...
+    picture_limit: PictureLimit
+    def __init__(self, timestamp_ms: _Optional[int] = ..., global_step: _Optional[int] = ..., batch_time_ms: _Optional[float] = ..., current_fps: _Optional[float] = ..., average_fps: _Optional[float] = ..., epoch_remaining_ms: _Optional[float] = ..., run_remaining_ms: _Optional[float] = ..., pictures_per_second: _Optional[float] = ..., cpu_percent: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., host_memory_total_bytes: _Optional[int] = ..., host_memory_used_bytes: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[GpuUsage, _Mapping]]] = ..., relay_cpu_percent: _Optional[float] = ..., relay_memory_bytes: _Optional[int] = ..., capture_us: _Optional[float] = ..., losses: _Optional[_Iterable[_Union[LossCount, _Mapping]]] = ..., clock_offset_ms: _Optional[float] = ..., round_trip_ms: _Optional[float] = ..., epoch: _Optional[int] = ..., batch_index: _Optional[int] = ..., cpu_count: _Optional[int] = ..., picture_limit: _Optional[_Union[PictureLimit, str]] = ...) -> None: ...
 
 class MetricSeries(_message.Message):
     __slots__ = ("name", "steps", "times", "values", "minimums", "maximums", "counts", "attempt")

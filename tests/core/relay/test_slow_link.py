@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from grpclib.config import Configuration
 
-from trainmon.channel import Word
+from proxy import Proxy
+from trainmon.channel import Real, Word
+from trainmon.v1.telemetry_pb2 import BatchData, PictureLimit
 
 _CHUNK = 8192
 _BYTES_PER_S = 400_000
@@ -120,3 +122,61 @@ async def test_on_a_slow_link_heartbeats_and_scalars_go_before_pictures(
     assert losses["picture", "link_busy"] > 0
     assert {kind for kind, _ in losses} == {"picture"}
     assert trainer.words[Word.LINK_LOST_NS] == 0
+
+
+@pytest.fixture
+async def throttled(monitor, trainer) -> AsyncIterator[Proxy]:
+    """Put a proxy whose speed can be set before a monitor with the windows of the real one."""
+    await monitor.stop()
+    await monitor.start(Configuration(http2_stream_window_size=256 << 10))
+    proxy = Proxy(monitor.port)
+    trainer.monitor = proxy.address
+    yield proxy
+    trainer.close()
+    await monitor.stop()
+    await asyncio.to_thread(proxy.close)
+
+
+async def test_quality_falls_on_a_slow_link_and_comes_back_when_it_is_quick(
+    monitor, trainer, throttled, eventually
+):
+    """Live pictures lose quality, key frames do not, the reason is told; then all is as before."""
+    monitor.config.frames_per_second = 60.0
+    trainer.start()
+    await monitor.wait(lambda: monitor.of("heartbeat"), "a heartbeat")
+    noise = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), dtype=np.uint8)
+
+    def limits() -> list[int]:
+        return [each.picture_limit for each in monitor.of("performance_data")]
+
+    def size(batch: BatchData) -> int:
+        return sum(len(image.image_bytes) for image in batch.images)
+
+    async def feed() -> None:
+        for number in itertools.count():
+            await eventually(lambda: trainer.channel.slots.free_slot() is not None, "a free slot")
+            trainer.steps(1)
+            trainer.frame({"images": noise}, tile_size=128, key_frame=number % 40 == 20)
+            await asyncio.sleep(0.02)  # what the training does meanwhile
+
+    feeding = asyncio.create_task(feed())
+    try:
+        await monitor.wait(lambda: monitor.of("batch_data"), "a picture")
+        whole = size(monitor.of("batch_data")[0])
+        throttled.up.bytes_per_s = 500_000
+        slow = PictureLimit.PICTURE_LIMIT_SLOW_LINK
+        await monitor.wait(lambda: slow in limits(), "the reason")
+        await monitor.wait(
+            lambda: size(monitor.of("batch_data")[-1]) < 0.8 * whole, "a picture of less quality"
+        )
+        key_frames = [each.batch_data for each in monitor.requests if each.HasField("sequence")]
+        assert {size(each) for each in key_frames if each.images} <= {whole}
+        throttled.up.bytes_per_s = 0.0
+        await monitor.wait(lambda: limits()[-1] != slow, "no reason any more")
+        await monitor.wait(
+            lambda: size(monitor.of("batch_data")[-1]) == whole, "a picture of full quality"
+        )
+        await eventually(lambda: trainer.reals[Real.FRAMES_PER_SECOND] == 60, "the full rate")
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
