@@ -17,6 +17,7 @@ from playwright.sync_api import (
 )
 
 from dashboard import Dashboard
+from stack import stack
 
 # The browser, a training and all of trainmon share two cores: what a page shows may take seconds.
 expect.set_options(timeout=20_000)
@@ -33,6 +34,16 @@ def browser(chromium: str) -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A long training with its dashboard; the address."""
+    with stack(tmp_path_factory.mktemp("run")) as processes:
+        _, monitor = processes.monitor()
+        _, address = processes.gateway(monitor)
+        processes.training(monitor, "--epochs", "1000")
+        yield address
 
 
 @dataclass

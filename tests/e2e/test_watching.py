@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from dashboard import Dashboard
-from stack import Stack, eventually, stack
+from stack import Stack, eventually
 
 pytestmark = pytest.mark.browser
 
 ALWAYS = ("training-fps", "average-fps", "new-fps", "painted-fps", "latency", "link-state")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1440, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A long training with its dashboard; the address."""
-    with stack(tmp_path_factory.mktemp("run")) as processes:
-        _, monitor = processes.monitor()
-        _, address = processes.gateway(monitor)
-        processes.training(monitor, "--epochs", "1000")
-        yield address
 
 
 def test_tiles_change_and_the_loss_falls(dashboard: Dashboard, run: str) -> None:

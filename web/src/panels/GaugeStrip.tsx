@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { formatCount, formatLatency, formatRate, formatSpan, formatValue } from "../store/format";
+import { limitWords } from "../store/limits";
 import { currentRate, newestLoss, progressOf } from "../store/progress";
 import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
@@ -64,9 +65,7 @@ export function GaugeStrip() {
         >
           <b data-testid="average-fps">{formatRate(rates?.averageFps || undefined)}</b>
         </Gauge>
-        <Gauge label="New" unit="frames/s" title="New pictures per second that reach this browser">
-          <b data-testid="new-fps">{formatRate(over ? undefined : gauges.newPerSecond)}</b>
-        </Gauge>
+        <NewGauge over={over} />
         <Gauge
           label={looking ? "Past shown" : frozen ? "Frozen" : "Painted"}
           unit="frames/s"
@@ -86,19 +85,42 @@ export function GaugeStrip() {
   );
 }
 
+/** New pictures, and in place of the unit what keeps them down. */
+function NewGauge({ over }: { over: boolean }) {
+  const run = useRun();
+  const { newPerSecond } = useStore(run.gauges);
+  const limit = limitWords(useStore(run.slow), useView().performance?.pictureLimit);
+  return (
+    <Gauge
+      label="New"
+      unit="frames/s"
+      title={limit?.reason ?? "New pictures per second that reach this browser"}
+      {...(limit && !over ? { tone: "wait", limit: limit.word } : {})}
+    >
+      <b data-testid="new-fps">{formatRate(over ? undefined : newPerSecond)}</b>
+    </Gauge>
+  );
+}
+
 function Gauge(props: {
   label: string;
   unit?: string;
   big?: boolean;
   tone?: string;
   title?: string;
+  /** What keeps the number down; shown in place of the unit. */
+  limit?: string;
   children: ReactNode;
 }) {
   return (
     <div className={props.big ? "gauge big" : "gauge"} data-tone={props.tone} title={props.title}>
       <span className="gauge-label">
         {props.label}
-        {props.unit && <i> {props.unit}</i>}
+        {props.limit ? (
+          <em data-testid="picture-limit"> {props.limit}</em>
+        ) : (
+          props.unit && <i> {props.unit}</i>
+        )}
       </span>
       {props.children}
     </div>

@@ -5,6 +5,7 @@ import { Metrics } from "../store/metrics";
 import { applyEvent, emptySession, type SessionView } from "../store/session";
 import { lookOf } from "../store/states";
 import { EMPTY_WALL, Player, type WallView } from "../wall/player";
+import type { Slow } from "../worker/easing";
 import type { ToTab } from "../worker/protocol";
 import { Commander } from "./commander";
 import type { Connection } from "./connection";
@@ -35,6 +36,8 @@ export class Run {
   readonly gauges = new Store<Gauges>(IDLE, 0);
   readonly wallView = new Store<WallView>(EMPTY_WALL, 0);
   readonly frozen = new Store<boolean>(false, 0);
+  /** Why fewer or smaller pictures are asked for than wanted. */
+  readonly slow = new Store<Slow | undefined>(undefined, 0);
   readonly metrics = new Metrics();
   readonly player: Player;
   readonly history: History;
@@ -175,6 +178,7 @@ export class Run {
     if (message.type === "view") this.begin(message.view);
     else if (message.type === "events") this.apply(message.events);
     else if (message.type === "link") this.link.set(message.link);
+    else if (message.type === "eased") this.slow.set(message.slow);
     else if (message.type === "received") this.player.meter.arrived(message.received);
     else if (message.type === "picture") {
       this.player.meter.arrived(message.received);

@@ -4,10 +4,13 @@ import { Follower, type Link } from "../rpc/follow";
 import type { BatchData } from "../rpc/plain";
 import { toPlain, type WatchEvent } from "../rpc/plain";
 import { applyEvent, emptySession, pictureOf, type SessionView } from "../store/session";
+import { Easing } from "./easing";
 import type { Tab } from "./tab";
 
 /** Demand that falls is told to the monitor only after this long: tabs are switched to and fro. */
 const LOWER_AFTER_MS = 2_000;
+/** How often it is judged whether the link or the page is slow. */
+const WINDOW_MS = 1_000;
 
 interface Demand {
   framesPerSecond: number;
@@ -28,6 +31,8 @@ export class Feed {
   private demand: Demand = { framesPerSecond: -1, tileSize: 0 };
   private follower: Follower<WatchSessionResponse> | undefined;
   private lowering: ReturnType<typeof setTimeout> | undefined;
+  private readonly easing = new Easing();
+  private windows: ReturnType<typeof setInterval> | undefined;
 
   constructor(
     readonly sessionId: string,
@@ -39,6 +44,7 @@ export class Feed {
     this.tabs.add(tab);
     tab.send({ type: "view", sessionId: this.sessionId, view: this.view });
     tab.send({ type: "link", sessionId: this.sessionId, link: this.link });
+    tab.send({ type: "eased", sessionId: this.sessionId, slow: this.easing.slow });
     this.showPicture(tab);
   }
 
@@ -65,6 +71,8 @@ export class Feed {
   /** Close the stream for good. */
   stop(): void {
     this.cancelLowering();
+    clearInterval(this.windows);
+    this.windows = undefined;
     this.follower?.close();
     this.follower = undefined;
   }
@@ -86,7 +94,25 @@ export class Feed {
       framesPerSecond = Math.max(framesPerSecond, want.framesPerSecond);
       tileSize = Math.max(tileSize, want.tileSize);
     }
-    return { framesPerSecond, tileSize };
+    const [rate, size] = this.easing.ease(framesPerSecond, tileSize);
+    return { framesPerSecond: rate, tileSize: size };
+  }
+
+  /** Ask for something else where what is asked for is too much, or may be more again. */
+  private endWindow(): void {
+    let offered = 0;
+    let taken = 0;
+    for (const tab of this.tabs) {
+      const told = tab.tally();
+      // One that takes nothing is frozen, not slow; of the others the quickest counts.
+      if (told.taken === 0) continue;
+      offered = Math.max(offered, told.offered);
+      taken = Math.max(taken, told.taken);
+    }
+    if (!this.easing.endWindow(offered, taken)) return;
+    const { slow } = this.easing;
+    for (const tab of this.tabs) tab.send({ type: "eased", sessionId: this.sessionId, slow });
+    this.open(this.wanted());
   }
 
   private lower(): void {
@@ -105,6 +131,7 @@ export class Feed {
     this.cancelLowering();
     this.follower?.close();
     this.demand = demand;
+    this.windows ??= setInterval(() => this.endWindow(), WINDOW_MS);
     const live = this.link.state === "live";
     this.follower = new Follower<WatchSessionResponse>({
       open: (signal) => this.request(signal),
@@ -129,7 +156,8 @@ export class Feed {
 
   private take(message: WatchSessionResponse): void {
     if (message.cursor !== "") this.cursor = message.cursor;
-    const event: WatchEvent = toPlain(message).event;
+    const { event, timestampMs }: { event: WatchEvent; timestampMs: number } = toPlain(message);
+    if (event.case === "batchData") this.easing.arrived(performance.now() - timestampMs);
     const picture = pictureOf(event);
     // Of another store, the same step is another picture.
     if (event.case === "snapshot" && event.value.reset) this.picture = undefined;

@@ -105,6 +105,51 @@ describe("Hub", () => {
     expect(slow.of("picture").length).toBeGreaterThanOrEqual(4);
   });
 
+  /** Push pictures for some seconds; the tab acknowledges every n-th, and each is so late. */
+  async function flow(tab: FakeTab, seconds: number, everyNth: number, delayMs: () => number) {
+    for (let index = 0; index < seconds * 50; index++) {
+      step += 1;
+      const timestampMs = BigInt(Math.round(Date.now() - delayMs()));
+      lastChannel()?.push({ ...picture(step), timestampMs });
+      await settle(20);
+      if (index % everyNth === 0) tab.say({ type: "ack" });
+    }
+  }
+  let step = 0;
+  const asked = () => gateway.opened.at(-1)?.request;
+
+  it("asks a slow page's stream for less, says so, and for all again when it is not", async () => {
+    const tab = openTab("a");
+    await flow(tab, 4, 4, () => 0);
+    expect(asked()?.framesPerSecond).toBe(30);
+    expect(tab.of("eased").at(-1)).toMatchObject({ sessionId: "a", slow: "page" });
+    await flow(tab, 12, 1, () => 0);
+    expect(asked()?.framesPerSecond).toBe(60);
+    expect(tab.of("eased").at(-1)?.slow).toBeUndefined();
+  });
+
+  it("asks for fewer and smaller pictures while a slow link holds them back", async () => {
+    const tab = openTab("a");
+    await flow(tab, 2, 1, () => 5);
+    await flow(tab, 10, 1, () => 800);
+    expect(asked()?.framesPerSecond).toBe(15);
+    expect(asked()?.tileSize).toBe(64);
+    expect(tab.of("eased").at(-1)?.slow).toBe("link");
+    const late = openTab("a");
+    expect(late.of("eased").at(-1)?.slow).toBe("link");
+    await flow(tab, 30, 1, () => 5);
+    expect(asked()?.framesPerSecond).toBe(60);
+    expect(asked()?.tileSize).toBe(128);
+  });
+
+  it("takes a frozen tab for no slow one", async () => {
+    const tab = openTab("a");
+    await flow(tab, 3, 1, () => 0);
+    await flow(tab, 6, 10_000, () => 0);
+    expect(asked()?.framesPerSecond).toBe(60);
+    expect(gateway.opened).toHaveLength(1);
+  });
+
   it("gives a hidden tab its scalars and no picture", async () => {
     const hidden = openTab("a", -1, false);
     openTab("a", 60);

@@ -16,6 +16,7 @@ import type {
   WatchEvent,
 } from "../rpc/plain";
 import type { SessionView } from "../store/session";
+import type { Slow } from "./easing";
 
 /** What a tab wants to see of one session. */
 export interface Want {
@@ -74,6 +75,8 @@ export type ToTab =
    */
   | { type: "picture"; sessionId: string; picture: BatchData; received: number; live: boolean }
   | { type: "received"; sessionId: string; received: number }
+  /** Why fewer or smaller pictures are asked for than wanted; undefined: they are not. */
+  | { type: "eased"; sessionId: string; slow: Slow | undefined }
   | { type: "answer"; id: number; answer: Calls[CallName]["answer"] }
   /** A call failed for good, or (`final` false) is being tried again. */
   | { type: "failure"; id: number; failure: Failure; final: boolean }

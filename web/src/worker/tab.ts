@@ -20,6 +20,8 @@ export class Tab {
   private dueMs = 0;
   private pace: ReturnType<typeof setTimeout> | undefined;
   private received = 0;
+  private offered = 0;
+  private taken = 0;
 
   constructor(private readonly port: Port) {}
 
@@ -48,6 +50,7 @@ export class Tab {
   /** Offer a picture: it replaces one that still waits. */
   pushPicture(sessionId: string, batch: BatchData, received: number, live: boolean): void {
     if (this.want === undefined || this.want.framesPerSecond < 0) return;
+    if (live) this.offered += 1;
     this.picture = { batch, live };
     this.received = received;
     this.sendPicture(sessionId);
@@ -57,6 +60,15 @@ export class Tab {
   acknowledge(): void {
     this.ready = true;
     if (this.want !== undefined) this.sendPicture(this.want.sessionId);
+  }
+
+  /** Pictures since it was last asked: those there were for it at its rate, and those it took. */
+  tally(): { offered: number; taken: number } {
+    const most = Math.max(0, this.want?.framesPerSecond ?? 0);
+    const told = { offered: Math.min(this.offered, most), taken: this.taken };
+    this.offered = 0;
+    this.taken = 0;
+    return told;
   }
 
   /** Let go of everything; the port stays silent from here. */
@@ -88,6 +100,7 @@ export class Tab {
     }
     this.picture = undefined;
     this.ready = false;
+    this.taken += 1;
     this.advance();
     const { batch, live } = picture;
     this.send({ type: "picture", sessionId, picture: batch, received: this.received, live });
