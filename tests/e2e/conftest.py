@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,12 +28,27 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 # The sync API keeps an event loop running in this thread: closed with the module, so that
 # coroutine tests of other modules find none.
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    """Start Chromium for the tests of one module."""
+def launch(chromium: str) -> Iterator[Callable[..., Browser]]:
+    """Give a starter of Chromium, with further arguments; what it started ends with the module."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield started
-        started.close()
+        started: list[Browser] = []
+
+        def start(*arguments: str) -> Browser:
+            one = playwright.chromium.launch(
+                executable_path=chromium, args=[*ARGUMENTS, *arguments]
+            )
+            started.append(one)
+            return one
+
+        yield start
+        for one in started:
+            one.close()
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Browser]) -> Browser:
+    """Start Chromium for the tests of one module."""
+    return launch()
 
 
 @pytest.fixture(scope="module")

@@ -59,13 +59,22 @@ def test_a_bad_learning_rate_is_refused(run: tuple[Child, str], dashboard: Dashb
     """Zero, a negative number and no number never become a command; the page says why."""
     dashboard.open_only_session(run[1])
     dashboard.wait_for_step(10)
-    for text in ("0", "-1", "NaN", ""):
-        dashboard.part("learning-rate-input").fill(text)
-        button = dashboard.part("learning-rate-apply")
-        if button.is_enabled():
-            button.click()
-    expect(dashboard.command("applied")).to_have_count(0)
+    apply = dashboard.part("learning-rate-apply")
+    form = dashboard.page.get_by_role("form", name="Learning rate")
+    field = dashboard.part("learning-rate-input")
+    for text in ("0", "-1", "NaN", "Infinity", "fast"):
+        field.fill(text)
+        expect(apply).to_be_disabled()
+        expect(form).to_contain_text("A number above 0")
+        expect(field).to_have_attribute("aria-invalid", "true")
+        field.press("Enter")
+    field.fill(" ")
+    expect(apply).to_be_disabled()
+    field.press("Enter")
+    field.fill("0.5")
+    expect(apply).to_be_enabled()
     dashboard.wait_for_step(dashboard.step() + 30)
+    expect(dashboard.part("command-record")).to_have_count(0)
 
 
 def test_stop(run: tuple[Child, str], dashboard: Dashboard) -> None:
