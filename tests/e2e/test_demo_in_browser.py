@@ -20,9 +20,9 @@ def applied_at(dashboard: Dashboard, action: str) -> int:
     """Return the step at which the record says that an action was applied."""
     row = dashboard.command("applied").filter(has_text=action)
     expect(row).to_have_count(1)
-    found = re.search(r"applied at step ([\d,]+)", row.inner_text())
+    found = re.search(r"applied at step ([\d\u2009]+)", row.inner_text())
     assert found is not None, row.inner_text()
-    return int(found[1].replace(",", ""))
+    return int(found[1].replace("\u2009", ""))
 
 
 def test_the_demo_is_seen_and_steered(processes: Stack, dashboard: Dashboard) -> None:
