@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,18 @@ def test_stop(run: tuple[Child, str], dashboard: Dashboard) -> None:
 KNOBS = """
 import time, trainmon
 state = {"dropout": 0.1, "flip": 1.0, "mode": 0.0}
+
+def setter(name):
+    def put(value):
+        state[name] = value
+        print("set", name, value, flush=True)
+    return put
+
 with trainmon.start_session("knobs") as session:
-    session.add_control("dropout", set=lambda v: state.update(dropout=v),
-                        get=lambda: state["dropout"], minimum=0, maximum=1, step=0.05)
-    session.add_control("flip", set=lambda v: state.update(flip=v), get=lambda: state["flip"],
-                        type="BOOLEAN")
-    session.add_control("mode", set=lambda v: state.update(mode=v), get=lambda: state["mode"],
+    session.add_control("dropout", set=setter("dropout"), get=lambda: state["dropout"],
+                        minimum=0, maximum=1, step=0.05)
+    session.add_control("flip", set=setter("flip"), get=lambda: state["flip"], type="BOOLEAN")
+    session.add_control("mode", set=setter("mode"), get=lambda: state["mode"],
                         type="CHOICE", choices=("gentle", "harsh"))
     session.add_control("save_checkpoint", set=lambda _: print("saved", flush=True))
     while True:
@@ -120,12 +127,79 @@ def test_declared_controls_are_drawn_and_work(
     dashboard.open(address)
     dashboard.part("session-row").first.click()
     dashboard.wait_for_step(10)
-    for title in ("Dropout", "Flip", "Mode"):
-        expect(dashboard.page.get_by_text(title, exact=True).first).to_be_visible()
-    dashboard.page.get_by_role("button", name="Save checkpoint").first.click()
-    assert next(line for line in child.output if "saved" in line)
+
+    number = dashboard.part("control-dropout")
+    row = dashboard.page.locator(".control", has=number)
+    for bad, words in (("1.5", "At most 1."), ("-0.1", "At least 0."), ("much", "A number.")):
+        number.fill(bad)
+        expect(row).to_contain_text(words)
+        expect(row.get_by_role("button", name="Apply")).to_be_disabled()
+    number.fill("0.25")
+    number.press("Enter")
+    record = dashboard.command("applied")
+    expect(record.filter(has_text="Dropout")).to_contain_text("0.1 → 0.25 · effective 0.25")
+    expect(row.locator(".control-now")).to_have_text("0.25")
+
+    switch = dashboard.page.get_by_role("switch", name="Flip")
+    expect(switch).to_be_checked()
+    switch.click()
+    expect(record.filter(has_text="Flip")).to_contain_text("on → off · effective off")
+    expect(switch).not_to_be_checked()
+
+    choice = dashboard.page.get_by_role("combobox", name="Mode")
+    choice.select_option("harsh")
+    expect(record.filter(has_text="Mode")).to_contain_text("gentle → harsh · effective harsh")
+    expect(choice).to_have_value("1")
+
+    dashboard.page.get_by_role("button", name="Save checkpoint").click()
+    wanted = ("set ", "saved")
+    told = list(islice((line for line in child.output if line.startswith(wanted)), 4))
     child.pass_on(sys.stderr)
-    expect(dashboard.command("applied")).to_have_count(1)
+    assert told == ["set dropout 0.25\n", "set flip 0.0\n", "set mode 1.0\n", "saved\n"]
+    expect(record).to_have_count(4)
+
+
+SEVERAL = """
+import threading, trainmon
+
+class Optimizer:
+    def __init__(self, rate):
+        self.param_groups = [{"lr": rate}]
+
+generator, critic = Optimizer(0.1), Optimizer(0.4)
+with trainmon.start_session("pair") as session:
+    while True:
+        session.batch_end(loss=1.0, metrics={"learning_rate_1": critic.param_groups[0]["lr"]})
+        session.control_point(generator, critic)
+        threading.Event().wait(0.01)
+"""
+
+
+def test_the_rate_of_one_of_several_optimizers(processes: Stack, dashboard: Dashboard) -> None:
+    """Where a run tells the rate of several optimizers, all or one of them can be changed."""
+    _, monitor = processes.monitor()
+    _, address = processes.gateway(monitor)
+    child = processes.start("pair", [sys.executable, "-c", SEVERAL], TRAINMON_MONITOR=monitor)
+    child.pass_on(sys.stderr)
+    dashboard.open_only_session(address)
+    optimizer = dashboard.page.get_by_role("combobox", name="Optimizer")
+    expect(optimizer.get_by_role("option")).to_have_text(
+        ["All optimizers", "Optimizer 1, now 0.1", "Optimizer 2, now 0.4"]
+    )
+    optimizer.select_option("1")
+    field = dashboard.part("learning-rate-input")
+    field.fill("0.2")
+    field.press("Enter")
+    record = dashboard.command("applied")
+    expect(record.filter(has_text="of optimizer 2")).to_contain_text("0.4 → 0.2")
+    expect(optimizer).to_contain_text("Optimizer 1, now 0.1")
+    expect(optimizer).to_contain_text("Optimizer 2, now 0.2")
+    optimizer.select_option("")
+    dashboard.page.get_by_role("button", name="Scale").click()
+    field.fill("0.5")
+    field.press("Enter")
+    expect(optimizer).to_contain_text("Optimizer 1, now 0.05")
+    expect(optimizer).to_contain_text("Optimizer 2, now 0.1")
 
 
 NAN = """

@@ -114,7 +114,8 @@ export class ChartInstance {
     return {
       width,
       height,
-      padding: [10, 12, 0, 0],
+      // To the right there is room for half of the last number, which may stand at the very edge.
+      padding: [10, 24, 0, 0],
       legend: { show: false },
       cursor: {
         points: { size: 7, width: 2 },

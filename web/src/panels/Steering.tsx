@@ -2,7 +2,6 @@ import { type FormEvent, useState } from "react";
 import type { ControlSpec } from "../rpc/plain";
 import { BUILT_IN, valueWords } from "../store/commands";
 import { formatSetting } from "../store/format";
-import { LEARNING_RATE } from "../store/metrics";
 import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
 import { Pair, Panel } from "../ui/parts";
@@ -70,8 +69,11 @@ const NO_OPTIMIZER = "The training names no optimizer at its control points.";
 function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknown: boolean }) {
   const run = useRun();
   useStore(run.gauges);
-  const effective = run.metrics.lastValue(LEARNING_RATE);
-  const base = spec?.currentValue ?? effective;
+  const rates = run.metrics.learningRates();
+  const [optimizer, setOptimizer] = useState<number>();
+  const effective = rates[optimizer ?? 0];
+  // Of further optimizers only the value in force is told.
+  const base = optimizer ? effective : (spec?.currentValue ?? effective);
   const [mode, setMode] = useState<"set" | "scale">("set");
   const [draft, setDraft] = useState("");
   const reason = unknown ? NO_OPTIMIZER : (spec?.unavailableReason ?? "");
@@ -82,7 +84,8 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
     if (draft.trim() === "" || problem !== "") return;
     const chosen = mode === "set" ? "learningRate" : "factor";
     const change = { case: chosen, value } as { case: "learningRate"; value: number };
-    void run.commander.send({ case: "adjustLearningRate", value: { value: change } });
+    const whose = optimizer === undefined ? {} : { optimizerIndex: optimizer };
+    void run.commander.send({ case: "adjustLearningRate", value: { ...whose, value: change } });
     setDraft("");
   };
   return (
@@ -96,6 +99,7 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
           )}
         </span>
       </div>
+      <OptimizerChoice rates={rates} chosen={optimizer} onChoose={setOptimizer} />
       <RateSlider
         disabled={reason !== ""}
         spec={spec}
@@ -112,7 +116,7 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
             Set
           </button>
           <button type="button" aria-pressed={mode === "scale"} onClick={() => setMode("scale")}>
-            ×
+            Scale
           </button>
         </fieldset>
         <input
@@ -138,22 +142,54 @@ function LearningRate({ spec, unknown }: { spec: ControlSpec | undefined; unknow
           Apply
         </button>
       </div>
-      {mode === "scale" && (
-        <div className="chips">
-          {["0.1", "0.5", "2", "10"].map((factor) => (
-            <button
-              key={factor}
-              type="button"
-              className="button small"
-              onClick={() => setDraft(factor)}
-            >
-              ×{factor}
-            </button>
-          ))}
-        </div>
-      )}
+      {mode === "scale" && <FactorChips onChoose={setDraft} />}
       {(problem || reason) && <p className="control-problem">{problem || reason}</p>}
     </form>
+  );
+}
+
+function FactorChips({ onChoose }: { onChoose: (factor: string) => void }) {
+  return (
+    <div className="chips">
+      {["0.1", "0.5", "2", "10"].map((factor) => (
+        <button
+          key={factor}
+          type="button"
+          className="button small"
+          onClick={() => onChoose(factor)}
+        >
+          ×{factor}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** Which optimizer is meant, where a run tells the learning rate of several. */
+function OptimizerChoice(props: {
+  rates: number[];
+  chosen: number | undefined;
+  onChoose: (optimizer: number | undefined) => void;
+}) {
+  if (props.rates.length < 2) return null;
+  return (
+    <select
+      className="input"
+      aria-label="Optimizer"
+      data-testid="learning-rate-optimizer"
+      value={props.chosen ?? ""}
+      onChange={({ target }) =>
+        props.onChoose(target.value === "" ? undefined : Number(target.value))
+      }
+    >
+      <option value="">All optimizers</option>
+      {props.rates.map((rate, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: an optimizer is its index.
+        <option key={index} value={index}>
+          Optimizer {index + 1}, now {formatSetting(rate)}
+        </option>
+      ))}
+    </select>
   );
 }
 

@@ -64,6 +64,17 @@ describe("commands in words", () => {
     expect(effectWords(applied)).toBeUndefined();
   });
 
+  it("says whose learning rate is meant where not all are", () => {
+    const value = { case: "learningRate", value: 0.1 } as const;
+    const words = (whose: object) =>
+      actionWords({ case: "adjustLearningRate", value: { ...whose, value } } as const, []);
+    expect(words({})).toBe("Learning rate → 0.1");
+    expect(words({ optimizerIndex: 1 })).toBe("Learning rate of optimizer 2 → 0.1");
+    expect(words({ optimizerIndex: 0, group: 2 })).toBe(
+      "Learning rate of optimizer 1, group 3 → 0.1",
+    );
+  });
+
   it("names a choice and a switch as a person would", () => {
     const action = { case: "setControl", value: { name: "knob", value: 1 } } as const;
     const choice = spec({ type: ControlType.CHOICE, choices: ["soft", "hard"], title: "Mode" });

@@ -60,7 +60,7 @@ export function actionWords(action: ControlCommand["action"], controls: ControlS
     case "evaluate":
       return "Evaluate";
     case "adjustLearningRate":
-      return learningRateWords(action.value.value);
+      return learningRateWords(action.value);
     case "setControl":
       return controlWords(action.value.name, action.value.value, controls);
     default:
@@ -68,14 +68,15 @@ export function actionWords(action: ControlCommand["action"], controls: ControlS
   }
 }
 
-type RateValue = Extract<
-  ControlCommand["action"],
-  { case: "adjustLearningRate" }
->["value"]["value"];
+type RateChange = Extract<ControlCommand["action"], { case: "adjustLearningRate" }>["value"];
 
-function learningRateWords(value: RateValue): string {
-  if (value.case === "factor") return `Learning rate × ${formatSetting(value.value)}`;
-  return `Learning rate → ${formatSetting(value.value)}`;
+function learningRateWords({ value, optimizerIndex, group }: RateChange): string {
+  const whose = [
+    ...(optimizerIndex === undefined ? [] : [` of optimizer ${optimizerIndex + 1}`]),
+    ...(group === undefined ? [] : [`, group ${group + 1}`]),
+  ].join("");
+  const sign = value.case === "factor" ? "×" : "→";
+  return `Learning rate${whose} ${sign} ${formatSetting(value.value)}`;
 }
 
 function controlWords(name: string, value: number, controls: ControlSpec[]): string {

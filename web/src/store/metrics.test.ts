@@ -26,6 +26,16 @@ describe("Metrics", () => {
     expect(metrics.lastValue("loss")).toBe(9);
   });
 
+  it("tells the learning rate of each optimizer", () => {
+    const metrics = new Metrics();
+    expect(metrics.learningRates()).toEqual([]);
+    const rate = (name: string, value: number) =>
+      seriesOf(name, { steps: [0], times: [0], values: [value] });
+    metrics.addLive([rate("learning_rate_1", 0.2), rate("learning_rate", 0.1)]);
+    metrics.addLive([rate("learning_rate_3", 0.4)]);
+    expect(metrics.learningRates()).toEqual([0.1, 0.2]);
+  });
+
   it("remembers where the loss was not finite, and its newest such value", () => {
     const metrics = new Metrics();
     metrics.addLive([loss([1, 2, 3], [1, Number.NaN, Number.POSITIVE_INFINITY])]);

@@ -156,6 +156,17 @@ export class Metrics {
     return columns && columns.length > 0 ? columns.values[columns.length - 1] : undefined;
   }
 
+  /** The newest learning rate of each optimizer; those after the first number their series. */
+  learningRates(): number[] {
+    const rates: number[] = [];
+    let rate = this.lastValue(LEARNING_RATE);
+    while (rate !== undefined) {
+      rates.push(rate);
+      rate = this.lastValue(`${LEARNING_RATE}_${rates.length}`);
+    }
+    return rates;
+  }
+
   /** The last step of any series; −1 before the first. */
   lastStep(): number {
     return this.last;

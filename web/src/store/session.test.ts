@@ -76,6 +76,18 @@ describe("applyEvent", () => {
     expect(view.registration?.controls[0]?.currentValue).toBe(0.4);
   });
 
+  it("does not take another optimizer's rate for the one that is declared", () => {
+    const change = { optimizerIndex: 1, value: { case: "learningRate", value: 0.4 } } as const;
+    const other = recordOf({
+      command: { commandId: "1", action: { case: "adjustLearningRate", value: change } },
+      state: CommandState.APPLIED,
+      result: { appliedValue: 0.4 },
+    });
+    const before = running().registration?.controls;
+    const view = applyEvent(running(), { case: "commandRecord", value: other });
+    expect(view.registration?.controls).toEqual(before);
+  });
+
   it("replaces an epoch that comes again and sorts those that come late", () => {
     let view = running();
     for (const epoch of [1, 0, 1]) {

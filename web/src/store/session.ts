@@ -166,10 +166,14 @@ function withAppliedValue(
   return { ...registration, controls };
 }
 
-/** The name of the control a command sets; undefined for those that set none. */
+/** The name of the control whose declared value a command sets; undefined where it sets none. */
 export function controlName(record: CommandRecord): string | undefined {
   const action = record.command?.action;
-  if (action?.case === "adjustLearningRate") return "learning_rate";
+  if (action?.case === "adjustLearningRate") {
+    // What is declared is the first optimizer's first group.
+    const { optimizerIndex = 0, group = 0 } = action.value;
+    return optimizerIndex === 0 && group === 0 ? "learning_rate" : undefined;
+  }
   return action?.case === "setControl" ? action.value.name : undefined;
 }
 
