@@ -113,7 +113,7 @@ function Losses({ losses, missing }: { losses: LossCount[]; missing: number }) {
         )}
         {kept.map((loss) => (
           <li key={`${loss.kind}/${loss.reason}`} data-tone={loss.bestEffort ? "quiet" : "bad"}>
-            <b>{formatCount(loss.count)}</b> {spoken(loss.kind)}, {spoken(loss.reason)}
+            <b>{formatCount(loss.count)} ×</b> {spoken(loss.kind)}, {spoken(loss.reason)}
             {loss.bestEffort && <small> (best effort)</small>}
           </li>
         ))}
