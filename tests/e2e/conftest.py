@@ -109,3 +109,13 @@ def dashboard(context: BrowserContext, console: Console) -> Dashboard:
     page = context.new_page()
     console.watch(page)
     return Dashboard(page)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A long training with its dashboard; the address."""
+    with stack(tmp_path_factory.mktemp("run")) as processes:
+        _, monitor = processes.monitor()
+        _, address = processes.gateway(monitor)
+        processes.training(monitor, "--epochs", "1000")
+        yield address

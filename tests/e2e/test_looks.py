@@ -6,30 +6,19 @@ whoever changes a style.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard import Dashboard
-from stack import eventually, stack
+from stack import eventually
 
 # Without a graphics card pictures of the page take seconds each.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 SIZES = {"desk": (1440, 900), "large": (1920, 1080), "phone": (390, 844)}
 ALWAYS = ("stop", "pause", "training-fps", "link-state")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A long training with its dashboard; the address."""
-    with stack(tmp_path_factory.mktemp("run")) as processes:
-        _, monitor = processes.monitor()
-        _, address = processes.gateway(monitor)
-        processes.training(monitor, "--epochs", "1000")
-        yield address
 
 
 def check_width(page: Page) -> None:
