@@ -54,13 +54,15 @@ def sync(monitor: str | None, *, dry_run: bool) -> None:
 
 def _look_after(folder: Path, settings: Settings, *, dry_run: bool) -> bool:
     """Deliver one spool if nobody else will; False: it could not be."""
-    from trainmon.relay.leftover import Leftover, UnusableSpoolError
+    from trainmon.relay.leftover import Leftover, SpoolGoneError, UnusableSpoolError
     from trainmon.relay.spool import SpoolBusyError
 
     try:
         leftover = Leftover(folder, settings.spool_bytes)
     except SpoolBusyError as error:
         click.echo(f"{folder.name}: being delivered by process {error.holder or '(unknown)'}")
+        return True
+    except SpoolGoneError:
         return True
     except UnusableSpoolError as error:
         click.echo(f"Error: {error}", err=True)

@@ -15,7 +15,7 @@ from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun
 from trainmon.v1.telemetry_pb2 import TelemetryRequest, TrainerLiveness
 
-__all__ = ["Leftover", "UnusableSpoolError"]
+__all__ = ["Leftover", "SpoolGoneError", "UnusableSpoolError"]
 
 #: When a process began moves with the clock of the machine, where that is set right. Another one
 #: with the same id hardly ever began so close to the first.
@@ -36,6 +36,18 @@ class UnusableSpoolError(TrainmonError):
         super().__init__(f"{folder} is left alone: {reason}")
 
 
+class SpoolGoneError(TrainmonError):
+    """A folder that is gone, or that holds nothing: its relay ended before it wrote, or after.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} holds nothing any more")
+
+
 class Leftover:
     """One spool that nobody delivers, locked by this process.
 
@@ -45,16 +57,23 @@ class Leftover:
 
     Raises:
         SpoolBusyError: Another process has it.
+        SpoolGoneError: It was delivered a moment ago, or nothing was ever in it; it is removed.
         UnusableSpoolError: Nothing can be told of it.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         try:
-            self.spool = Spool(folder, limit_bytes)
+            # Made anew, one that was just delivered would stay as a folder without a run.
+            self.spool = Spool(folder, limit_bytes, make=False)
+        except FileNotFoundError as error:
+            raise SpoolGoneError(folder) from error
         except OSError as error:
             raise UnusableSpoolError(folder, error.strerror or str(error)) from error
         run = self.spool.run
         if run is None:
+            if not self.spool.journal.bytes:
+                self.spool.remove()
+                raise SpoolGoneError(folder)
             self.spool.close()
             raise UnusableSpoolError(
                 folder, "its file `run`, which tells whose records it holds, is missing or corrupt"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from trainmon.relay.keeper import process_began_s
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.spool import Spool
-from trainmon.relay.spool.folder import SavedRun
+from trainmon.relay.spool.folder import SavedRun, folders_in
 from trainmon.v1.dashboard_pb2 import (
     ListSessionsRequest,
     QueryMetricsRequest,
@@ -194,6 +195,33 @@ async def test_a_folder_of_which_nothing_can_be_told_is_reported_and_left(fed, t
     assert f"{broken} is left alone" in result.output
     assert "delivered" in result.output
     assert broken.exists()
+
+
+async def test_a_folder_delivered_meanwhile_is_not_made_again(fed, trainmon, leave, monkeypatch):
+    """A spool that its relay, or another sync, removes behind our look is nobody's trouble."""
+    folder = leave()
+    look = folders_in
+
+    def and_then_it_is_gone(home):
+        found = [*look(home)]
+        shutil.rmtree(folder)
+        return iter(found)
+
+    monkeypatch.setattr("trainmon.relay.spool.folder.folders_in", and_then_it_is_gone)
+    result = await trainmon("sync")
+    assert result.exit_code == 0, result.output
+    assert not folder.exists()
+
+
+async def test_a_folder_in_which_nothing_ever_was_is_removed(fed, trainmon, leave):
+    """A relay killed before its first word, or while it took its folder away, leaves a lock."""
+    folder = leave()
+    for each in folder.iterdir():
+        if each.name != "lock":
+            each.unlink()
+    result = await trainmon("sync")
+    assert result.exit_code == 0, result.output
+    assert not folder.exists()
 
 
 async def test_without_a_monitor_it_says_what_to_do(fed, trainmon, leave):

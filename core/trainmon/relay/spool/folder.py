@@ -76,19 +76,21 @@ class Spool:
     """The spool of one producer, locked by this process.
 
     Args:
-        folder: Where it is; made if it is missing.
+        folder: Where it is.
         limit_bytes: Of disk it is to take; :attr:`bytes` may exceed it by one frame.
+        make: Make it where it is missing.
 
     Raises:
         SpoolBusyError: Another process has it.
+        FileNotFoundError: It is missing, and not to be made.
         OSError: It cannot be read, written or locked.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, *, make: bool = True) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._looked_s, self._free_bytes, self._left_bytes = float("-inf"), 0, 0
-        self._lock = _locked(folder)
+        self._lock = _locked(folder, make=make)
         try:
             segment_bytes = min(_MOST_SEGMENT_BYTES, max(4096, limit_bytes // _SEGMENTS))
             self.journal = Journal(folder, segment_bytes)
@@ -165,15 +167,19 @@ class Spool:
             self._lock = -1
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, *, make: bool) -> int:
     """Return the descriptor that holds a folder's lock."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / LOCK_NAME
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:  # it was removed a moment ago
-            continue
+            if make:
+                continue
+            raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is(descriptor, path):
