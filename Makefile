@@ -6,6 +6,8 @@ PORT ?= 8080
 BENCH ?= $(wildcard benchmarks/*.py)
 # Rounds of each kind of fault.
 ROUNDS ?= 1000
+# Stretches of rounds at the same time: they wait most of the time.
+JOBS ?= 3
 # What the wire contract is compared with: the last release, or else the commit before.
 BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse --quiet --verify HEAD~1)
 
@@ -47,9 +49,9 @@ frameworks: $(VENV)/.frameworks ## install Lightning, Keras, transformers and mo
 test-pythons: $(VENV)/.tools ## try the wheels on every Python from 3.10 to 3.14 on this machine
 	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_wheels.py $(ARGS)
 
-torture: $(VENV)/.tools ## kill everything at random moments, and write docs/losses.md (ROUNDS=1000, KINDS=relay,...)
-	PYTHONPATH=tests/support $(BIN)/python -m kills --rounds $(ROUNDS) --report docs/losses.md \
-	  $(if $(KINDS),--kinds $(KINDS)) $(ARGS)
+torture: $(VENV)/.tools ## kill everything at random moments, and write docs/losses.md (ROUNDS=1000, KINDS=relay,..., JOBS=3)
+	PYTHONPATH=tests/support $(BIN)/python -m kills --rounds $(ROUNDS) --jobs $(JOBS) \
+	  --report docs/losses.md --record build/kills.jsonl $(if $(KINDS),--kinds $(KINDS)) $(ARGS)
 
 check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## lint, types, contract
 	$(BIN)/ruff check

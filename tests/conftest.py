@@ -25,6 +25,8 @@ import hypothesis
 import psutil
 import pytest
 
+from kills.settings import SEED
+
 pytest_plugins = ["support_fixtures"]
 
 #: How long what a test started may take to end after the test, in seconds.
@@ -61,6 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"TRAINMON_REQUIRE names {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}"
         )
+
+
+def pytest_report_header() -> str:
+    """Tell the seed, by which TRAINMON_TEST_SEED repeats what failed at random."""
+    return f"TRAINMON_TEST_SEED={SEED}"
 
 
 # --- an environment of its own -------------------------------------------------------------------

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable
 
 import pytest
 
-from kills.ledger import LogLine, Tally, compare
-from kills.tiny import reference
-from trainmon.v1.telemetry_pb2 import MetricSeries
+from kills.ledger import LogLine, Tally, compare, compare_epochs
+from kills.tiny import EPOCH_STEPS, reference
+from trainmon.v1.telemetry_pb2 import EpochData, MetricSeries
 
 STEPS = 200
-UNDISTURBED, _ = reference(5, STEPS + 1)
+UNDISTURBED, _ = reference(5, STEPS)
 LOG = [LogLine(step, float(step), UNDISTURBED[step]) for step in range(STEPS)]
 
 
@@ -63,6 +65,69 @@ def test_faults_are_found(name: str) -> None:
     assert judged(_change, name).differing == 1
 
 
+@pytest.mark.parametrize("name", ["loss", "accuracy", "odd"])
+@pytest.mark.parametrize("both_killed_s", [None, float(STEPS)])
+def test_lost_series_is_found(name: str, both_killed_s: float | None) -> None:
+    """A series of which nothing is stored is lost, also where the newest steps may be missing."""
+    series = [each for each in stored() if each.name != name]
+    told = sum(name in scalars for scalars in UNDISTURBED[:STEPS])
+    tally = compare(LOG, UNDISTURBED, series, both_killed_s, ended=False)
+    if name == "loss" and both_killed_s is not None:
+        assert tally.at_risk == STEPS  # no step is there as it was told
+    else:
+        assert tally.lost == told
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_lost_end_of_a_series_is_found(name: str, *, ended: bool) -> None:
+    """The last fifty rows of one series are lost where those of another are there, and else too."""
+    series = stored()
+    cut = next(each for each in series if each.name == name)
+    del cut.steps[-50:], cut.values[-50:]
+    assert compare(LOG, UNDISTURBED, series, None, ended=ended).lost == 50
+    if name != "loss":
+        assert compare(LOG, UNDISTURBED, series, float(STEPS), ended=False).lost == 50
+
+
+def epochs(*numbers: int) -> list[EpochData]:
+    """Return epochs as they were told."""
+    found = []
+    for number in numbers:
+        losses = [each["loss"] for each in UNDISTURBED[number * EPOCH_STEPS :][:EPOCH_STEPS]]
+        mean = functools.reduce(operator.add, losses, 0.0) / EPOCH_STEPS
+        epoch = EpochData(epoch=number, average_loss=mean, validation_loss=losses[-1])
+        found.append(epoch)
+    return found
+
+
+def judged_epochs(found: list[EpochData], newest: int | None = None, *, ended: bool) -> Tally:
+    """Compare epochs with those of the log."""
+    return compare_epochs(STEPS, UNDISTURBED, found, newest, ended)
+
+
+def test_epochs_are_found_lost_doubled_and_changed() -> None:
+    """Each epoch is to be stored once, and as it was told."""
+    assert judged_epochs(epochs(0, 1), ended=True).faults == 0
+    assert judged_epochs(epochs(0), ended=True).lost == 1
+    assert judged_epochs(epochs(1), ended=False).lost == 1
+    assert judged_epochs(epochs(0, 0, 1), ended=True).doubled == 1
+    changed = epochs(0, 1)
+    changed[1].average_loss = math.nextafter(changed[1].average_loss, 9.0)
+    assert judged_epochs(changed, ended=True).differing == 1
+    # Killed right behind its last step, the training may have told it or not.
+    assert judged_epochs(epochs(0), ended=False).faults == 0
+    # Nothing after step 99 is stored: so its epoch need not be.
+    assert judged_epochs([], 99, ended=False).faults == 0
+    assert judged_epochs([], 100, ended=False).lost == 1
+
+
+def test_tally_passes_through_text() -> None:
+    """What another process found is added up as it was."""
+    tally = Tally(rounds=3, at_risk_ms=[4, 90], remarks=["something"])
+    assert Tally.from_json(tally.to_json()) == tally
+
+
 def test_only_the_newest_are_at_risk() -> None:
     """Both killed, the newest steps may be missing, with how old they were; no others may."""
     tally = compare(LOG, UNDISTURBED, stored(STEPS - 3), float(STEPS), ended=False)
@@ -72,7 +137,7 @@ def test_only_the_newest_are_at_risk() -> None:
         if each.name == "loss":
             _lose(each)
     assert compare(LOG, UNDISTURBED, series, float(STEPS), ended=False).lost == 1
-    assert compare(LOG, UNDISTURBED, stored(STEPS - 3), None, ended=False).lost == 3
+    assert compare(LOG, UNDISTURBED, stored(STEPS - 3), None, ended=False).lost == 6
 
 
 def test_step_before_its_line_is_no_fault() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kills.settings import SEED
 from stack import Stack, eventually, kill, lines, relay_of
 from trainmon.cli.children import Child, trainmon_command
 from trainmon.relay.entry import RecordKind, metrics_of
@@ -32,10 +32,9 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rng() -> random.Random:
-    """Random moments; the seed is printed, and TEST_SEED repeats it."""
-    seed = int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    sys.stderr.write(f"TEST_SEED={seed}\n")
-    return random.Random(seed)
+    """Random moments; the seed is printed, and TRAINMON_TEST_SEED repeats it."""
+    sys.stderr.write(f"TRAINMON_TEST_SEED={SEED}\n")
+    return random.Random(SEED)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from trainmon.v1.dashboard_pb2 import (
     WatchSessionResponse,
 )
 from trainmon_gateway.v1.dashboard_pb2_grpc import DashboardServiceStub
+from web_channel import WebChannel
 
 ENDS = {
     SessionState.SESSION_STATE_COMPLETED,
@@ -32,9 +33,9 @@ ENDS = {
 
 
 class Viewer:
-    """Asks one monitor. Every call has a deadline."""
+    """Asks one monitor, or a gateway before it. Every call has a deadline."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel | WebChannel) -> None:
         self._stub: Any = DashboardServiceStub(channel)
 
     def sessions(self) -> list[SessionSummary]:
@@ -133,4 +134,11 @@ def viewer(address: str) -> Iterator[Viewer]:
     # A test restarts monitors: wait less than grpc's second between attempts.
     options = [("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
     with grpc.insecure_channel(address, options=options) as channel:
+        yield Viewer(channel)
+
+
+@contextmanager
+def web_viewer(port: int) -> Iterator[Viewer]:
+    """Give a viewer of the gateway at a port of this machine."""
+    with WebChannel("127.0.0.1", port) as channel:
         yield Viewer(channel)

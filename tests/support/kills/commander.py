@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import grpc
 
 from stack import eventually
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand, SetControl
-from viewer import ENDS, viewer
+from viewer import ENDS
 
 if TYPE_CHECKING:
     from kills.ledger import Tally
@@ -22,6 +23,9 @@ __all__ = ["Commander"]
 
 _EVERY_S = 0.25
 _TRIES = 40
+#: One is over before many a fault is, the other never: clocks here are set by up to a day.
+_LONG_MS = 10 * 86_400_000
+_TIMES_TO_LIVE_MS = (None, 500, _LONG_MS)
 _ENDS = {
     CommandState.COMMAND_STATE_APPLIED,
     CommandState.COMMAND_STATE_REJECTED,
@@ -65,7 +69,7 @@ class Commander:
 
     def _work(self) -> None:
         level = 0
-        with viewer(f"127.0.0.1:{self._stand.port}") as seen:
+        with self._stand.watching() as seen:
             while not self._stopping.wait(_EVERY_S):
                 try:
                     sessions = [each for each in seen.sessions() if each.state not in ENDS]
@@ -76,6 +80,7 @@ class Commander:
                     command = ControlCommand(
                         command_id=uuid.uuid4().hex,
                         issued_by="the stand",
+                        time_to_live_ms=_TIMES_TO_LIVE_MS[level % len(_TIMES_TO_LIVE_MS)],
                         set_control=SetControl(name="level", value=level),
                     )
                     asked = CommandRecord(session_id=session.session_id, command=command)
@@ -103,14 +108,19 @@ class Commander:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def judge(self, run: Run, session_id: str, tally: Tally) -> None:
-        """Look at what became of every command of a run."""
+    def judge(self, run: Run, shown: Iterable[CommandRecord], tally: Tally) -> None:
+        """Look at what became of every command of a run; ``shown`` is what is on record."""
         records: dict[str, list[CommandRecord]] = {}
-        for record in self._stand.viewer.snapshot(session_id).commands:
+        for record in shown:
             records.setdefault(record.command.command_id, []).append(record)
         file = run.folder / "levels"
         levels = file.read_text().split() if file.exists() else []
         done = Counter(float.fromhex(line) for line in levels)
+        if run.stopped_by and run.ended:
+            stop = records.pop(run.stopped_by, [])
+            if [each.state for each in stop] != [CommandState.COMMAND_STATE_APPLIED]:
+                tally.endless += 1
+                tally.remarks.append(f"the command that stopped it: {stop}")
         tally.commands += len(records)
         for command in self.recorded.get(run.name, ()):
             if command.command_id not in records:
@@ -131,6 +141,9 @@ class Commander:
         if len(found) != 1 or record.state not in _ENDS:
             tally.endless += 1
             tally.remarks.append(f"{told}, {len(found)} times on record")
+        elif record.command.time_to_live_ms == _LONG_MS and "time to live" in record.result.message:
+            tally.contradicted += 1
+            tally.remarks.append(f"{told} within its time to live")
         elif times > 1 or (applied != (times == 1) and not (untold and not applied)):
             tally.contradicted += 1
             tally.remarks.append(

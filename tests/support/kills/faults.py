@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-import grpc
-
 from kills.processes import Run, listens
+from kills.sleepers import asleep
 from kills.stand import Stand
 from stack import eventually
 
@@ -17,6 +15,10 @@ __all__ = ["KINDS", "Kind"]
 #: A relay that died so often within five seconds of its start is given up: see RelayProcess.
 _MOST_RELAY_KILLS = 6
 _DAY_MS = 86_400_000
+#: Of so many outages one is long: that of so many steps, as in half an hour of ten steps a second.
+_LONG_OUTAGE_EVERY, _LONG_OUTAGE_STEPS = 50, 18_000
+#: Of so many partitions and stalls one lasts until the monitor takes the link for lost.
+_SILENT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,20 @@ class Kind:
 
     title: str
     round: Callable[[Stand], None]
-    usual: int
-    """Rounds where nothing else is said: all kinds together fit into some minutes."""
     runs: int = 2
     """Trainings that run at the same time."""
     gateway: bool = False
+    """Whoever watches and sends commands does so through a gateway."""
     small_disk: bool = False
     rate: float = 300
+    """Steps a second of each training."""
+    viewer_queue_bytes: int = 4 << 20
+    """What may wait at the monitor for one viewer."""
 
 
 def _kill_monitor(stand: Stand) -> None:
     """Kill it, also while it starts."""
-    stand.pause(0.5)
+    stand.pause(0.3)
     stand.monitor.kill()
     stand.pause(0.1)
     stand.monitor.start()
@@ -47,7 +51,13 @@ def _kill_monitor(stand: Stand) -> None:
 
 
 def _kill_gateway(stand: Stand) -> None:
+    """Kill it while a run is watched and commanded through it."""
     eventually(lambda: listens(stand.gateway_port), "the gateway listens", 60)
+    if stand.random.random() < 0.3:
+        stand.commander.wait_for_another()
+    seen = stand.watcher.rows
+    if stand.random.random() < 0.7:
+        eventually(lambda: stand.watcher.rows, "rows through it", 60, lambda rows: rows > seen)
     stand.pause(0.2)
     stand.gateway.kill()
     stand.gateway.start()
@@ -70,63 +80,96 @@ def _killable(stand: Stand) -> list[Run]:
 def _kill_training(stand: Stand) -> None:
     """Kill a training; the relay lives, and tells the rest."""
     stand.pause(0.3)
-    run = stand.random.choice(stand.living)
-    eventually(lambda: run.steps, "steps", 60)
-    stand.pause(0.3)
-    run.kill()
+    stand.random.choice(stand.stepping).kill()
 
 
 def _kill_both(stand: Stand) -> None:
     """Kill a training and its relay, half of the time with the link down; then sync."""
-    run = stand.random.choice(stand.living)
-    eventually(lambda: run.spooled(stand.trainer_disk.home), "a first turn of the relay", 60)
+    run = _spooled(stand)
     away = stand.random.random() < 0.5
     if away:
         stand.proxy.partition()
-    stand.pause(0.6)
+    stand.pause(0.4)
     run.kill_both(relay_first=stand.random.random() < 0.5)
     if away:
         stand.proxy.heal()
-    stand.sync()
+    stand.begin_sync()
+
+
+def _spooled(stand: Stand) -> Run:
+    """Return a training whose relay has put something on disk, as any has that runs for a while."""
+    home = stand.trainer_disk.home
+
+    def found() -> list[Run]:
+        return [run for run in stand.stepping if run.spooled(home)]
+
+    return stand.random.choice(eventually(found, "a first turn of a relay", 60))
 
 
 def _kill_everything(stand: Stand) -> None:
-    """Kill monitor, gateway, relay and training, in any order; start all but the training."""
-    run = stand.random.choice(stand.living)
-    eventually(lambda: run.spooled(stand.trainer_disk.home), "a first turn of the relay", 60)
-    stand.pause(0.5)
-    kills: list[Callable[[], None]] = [
+    """Kill monitor, gateway, relay and training in any order, with other faults in between."""
+    run = _spooled(stand)
+    if stand.random.random() < 0.3:
+        stand.commander.wait_for_another()
+    stand.pause(0.3)
+    faults: list[Callable[[], None]] = [
+        lambda: stand.monitor_disk.fill(stand.monitor.pid),
+        lambda: stand.clock.write_text(str(_other_clock(stand))),
+        stand.proxy.partition,
+        stand.proxy.stall,
+        stand.proxy.cut,
+    ]
+    done: list[Callable[[], object]] = [
         stand.monitor.kill,
         stand.gateway.kill,
         lambda: run.kill_both(relay_first=stand.random.random() < 0.5),
+        *stand.random.sample(faults, stand.random.randrange(3)),
     ]
-    stand.random.shuffle(kills)
-    for kill in kills:
-        kill()
+    stand.random.shuffle(done)
+    for each in done:
+        each()
         stand.pause(0.05)
-    starts = [stand.monitor.start, stand.gateway.start]
-    stand.random.shuffle(starts)
-    for start in starts:
-        start()
+    ended = [stand.proxy.heal, stand.monitor.start, stand.gateway.start]
+    stand.random.shuffle(ended)
+    for end in ended:
+        end()
+    stand.monitor_disk.drain(stand.monitor)
     stand.wait_for_monitor()
-    stand.sync()
+    stand.begin_sync()
 
 
 def _partition(stand: Stand) -> None:
+    """Pass nothing on, now and then until the silence is noticed; then it is as if nothing was."""
     stand.pause(0.3)
+    runs = stand.stepping
+    silent = stand.random.randrange(_SILENT_EVERY) == 0
+    if silent:
+        stand.wait_until_shown(runs, "RUNNING")
     stand.proxy.partition()
+    if silent:
+        stand.wait_until_shown(runs, "LINK_LOST")
     stand.pause(0.3)
     if stand.random.random() < 0.5:
         stand.proxy.cut()
     stand.proxy.heal()
+    if silent:
+        stand.wait_until_shown(runs, "RUNNING")
 
 
 def _stall(stand: Stand) -> None:
-    """Hold all bytes, now and then for longer than the timeout."""
+    """Hold all bytes, now and then until the silence is noticed."""
     stand.pause(0.3)
+    runs = stand.stepping
+    silent = stand.random.randrange(_SILENT_EVERY) == 0
+    if silent:
+        stand.wait_until_shown(runs, "RUNNING")
     stand.proxy.stall()
-    stand.pause(4.0 if stand.random.random() < 0.05 else 0.4)
+    if silent:
+        stand.wait_until_shown(runs, "LINK_LOST")
+    stand.pause(0.3)
     stand.proxy.heal()
+    if silent:
+        stand.wait_until_shown(runs, "RUNNING")
 
 
 def _delay(stand: Stand) -> None:
@@ -150,13 +193,19 @@ def _corrupt(stand: Stand) -> None:
 
 
 def _jump(stand: Stand) -> None:
-    """Set the monitor's wall clock, by up to a day to either side; kill it now and then."""
+    """Set the monitor's wall clock, while commands that live long or short are on their way."""
     stand.pause(0.3)
-    stand.clock.write_text(str(stand.random.randrange(-_DAY_MS, _DAY_MS)))
+    stand.clock.write_text(str(_other_clock(stand)))
     if stand.random.random() < 0.2:
         stand.monitor.kill()
         stand.monitor.start()
         stand.wait_for_monitor()
+    stand.commander.wait_for_another()
+
+
+def _other_clock(stand: Stand) -> int:
+    """Return how fast a clock is set, in ms: up to a day to either side."""
+    return stand.random.randrange(-_DAY_MS, _DAY_MS)
 
 
 def _full_disk_of_monitor(stand: Stand) -> None:
@@ -168,9 +217,8 @@ def _full_disk_of_monitor(stand: Stand) -> None:
 
 def _full_disk_of_relay(stand: Stand) -> None:
     """The link stands: what cannot be written is kept in memory, and delivered from there."""
+    run = _spooled(stand)
     stand.pause(0.3)
-    run = stand.random.choice(stand.living)
-    eventually(lambda: run.spooled(stand.trainer_disk.home), "a first turn of the relay", 60)
     relay = run.relay()
     if relay is not None:
         stand.trainer_disk.fill(relay.pid)
@@ -179,64 +227,74 @@ def _full_disk_of_relay(stand: Stand) -> None:
 
 
 def _viewer_that_reads_nothing(stand: Stand) -> None:
-    """Open streams at 60 frames a second, read their beginning, and then nothing."""
-    stand.pause(0.2)
-    with suppress(grpc.RpcError):
-        sessions = stand.viewer.sessions()[-3:]
-        streams = [
-            stand.viewer.watch(each.session_id, frames_per_second=60, tile_size=128)
-            for each in sessions
-        ]
-        for stream in streams:
-            next(stream)
-        stand.pause(0.6)
-        for stream in streams:
-            stream.cancel()  # type: ignore[attr-defined] # a grpc call, which is an iterator too
+    """Open a stream at 60 frames a second, sleep until the monitor has ended it, and resume."""
+    name = stand.runs[-1].name  # nobody else watches this one
+    session = eventually(lambda: stand.sessions().get(name), "the run is known", 60)
+    if session is None:
+        raise AssertionError("no session")
+    with asleep(stand.port, session.session_id) as sleeper:
+
+        def watched() -> bool:
+            found = stand.sessions().get(name)
+            return found is None or found.viewers > 0
+
+        eventually(watched, "the stream of a viewer asleep is ended", 60, lambda still: not still)
+        sleeper.wake()
+    stand.found.add(sleeper.tally())
 
 
 def _outage(stand: Stand) -> None:
-    """Nobody answers while as many steps end as in half an hour of ten steps a second."""
-    run = stand.random.choice(stand.living)
+    """Nobody answers until the link counts as lost, and in the first of many for half an hour."""
+    runs = stand.stepping
+    run = stand.random.choice(runs)
+    stand.wait_until_shown(runs, "RUNNING")
+    stand.pause(0.2)
     stand.proxy.partition()
-    stand.proxy.cut()
+    if stand.random.random() < 0.8:
+        stand.proxy.cut()
     before = run.steps
-    eventually(lambda: run.steps - before >= 18_000, "18,000 steps", 300)
+    if stand.rounds % _LONG_OUTAGE_EVERY == 0:
+        eventually(lambda: run.steps - before >= _LONG_OUTAGE_STEPS, "steps of an outage", 300)
+    stand.wait_until_shown(runs, "LINK_LOST")
+    newest = run.steps - 1
     stand.proxy.heal()
-    names = {run.name}
+    stand.wait_until_shown(runs, "RUNNING")
 
     def arrived() -> bool:
-        with suppress(grpc.RpcError):
-            return any(
-                each.global_step >= before + 18_000
-                for each in stand.viewer.sessions()
-                if each.session_name in names
-            )
-        return False
+        sessions = stand.sessions()
+        return run.name in sessions and sessions[run.name].global_step >= newest
 
     eventually(arrived, "all of the outage delivered", 120)
 
 
 KINDS = {
-    "monitor": Kind("`kill -9` of the monitor", _kill_monitor, 20),
-    "gateway": Kind("`kill -9` of the gateway", _kill_gateway, 15, gateway=True),
-    "relay": Kind("`kill -9` of the relay", _kill_relay, 25, runs=3),
-    "training": Kind("`kill -9` of the training", _kill_training, 20, runs=3),
-    "both": Kind("`kill -9` of training and relay, then `trainmon sync`", _kill_both, 12, runs=3),
+    "monitor": Kind("`kill -9` of the monitor", _kill_monitor),
+    "gateway": Kind("`kill -9` of the gateway", _kill_gateway, gateway=True),
+    "relay": Kind("`kill -9` of the relay", _kill_relay, runs=3),
+    "training": Kind("`kill -9` of the training", _kill_training, runs=3),
+    "both": Kind("`kill -9` of training and relay, then `trainmon sync`", _kill_both, runs=3),
     "everything": Kind(
-        "`kill -9` of monitor, gateway, relay and training",
+        "`kill -9` of monitor, gateway, relay and training, and other faults",
         _kill_everything,
-        6,
         runs=3,
         gateway=True,
+        small_disk=True,
     ),
-    "partition": Kind("network: partition", _partition, 30),
-    "stall": Kind("network: stall", _stall, 12),
-    "delay": Kind("network: delay, narrow link", _delay, 25),
-    "reset": Kind("network: reset", _reset, 25),
-    "corrupt": Kind("network: bytes changed", _corrupt, 50),
-    "clock": Kind("the monitor's clock jumps", _jump, 25),
-    "monitor-disk": Kind("disk full under the monitor", _full_disk_of_monitor, 25, small_disk=True),
-    "relay-disk": Kind("disk full under the relay", _full_disk_of_relay, 25, small_disk=True),
-    "viewer": Kind("viewers that stop reading", _viewer_that_reads_nothing, 25),
-    "outage": Kind("outage of 18,000 steps (half an hour)", _outage, 1, runs=1, rate=3000),
+    "partition": Kind("network: partition", _partition),
+    "stall": Kind("network: stall", _stall),
+    "delay": Kind("network: delay, narrow link", _delay),
+    "reset": Kind("network: reset", _reset),
+    "corrupt": Kind("network: bytes changed", _corrupt),
+    "clock": Kind("the monitor's clock jumps", _jump),
+    "monitor-disk": Kind("disk full under the monitor", _full_disk_of_monitor, small_disk=True),
+    "relay-disk": Kind("disk full under the relay", _full_disk_of_relay, small_disk=True),
+    "viewer": Kind(
+        "viewers that stop reading",
+        _viewer_that_reads_nothing,
+        rate=1000,
+        viewer_queue_bytes=64 << 10,
+    ),
+    "outage": Kind(
+        "outage, one in fifty of 18,000 steps (half an hour)", _outage, runs=1, rate=3000
+    ),
 }

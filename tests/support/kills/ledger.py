@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from trainmon.v1.telemetry_pb2 import MetricSeries
+from kills.tiny import EPOCH_STEPS
+from trainmon.v1.telemetry_pb2 import EpochData, MetricSeries
 
-__all__ = ["LogLine", "Tally", "compare", "read_log"]
+__all__ = ["AT_RISK_MS", "LogLine", "Tally", "compare", "compare_epochs", "read_log"]
 
-#: Trainer and relay both killed: law 3 lets what was told in this time be missing, in seconds.
-AT_RISK_S = 0.1
+#: Trainer and relay both killed: law 3 lets what was told in this time be missing, in ms.
+AT_RISK_MS = 100
 _Points = dict[str, list[tuple[int, bytes]]]
 
 
@@ -36,14 +38,14 @@ class Tally:
     """Steps that were handed over."""
     rows: int = 0
     """Scalars compared."""
+    epochs: int = 0
+    """Epochs compared."""
     lost: int = 0
     doubled: int = 0
     differing: int = 0
     """Scalars that are not what was told, or that nobody told."""
-    at_risk: int = 0
-    """Steps missing that were told just before trainer and relay were both killed."""
-    oldest_at_risk_ms: float = 0.0
-    """How long before that the oldest of them was told."""
+    at_risk_ms: list[int] = field(default_factory=list)
+    """Of each step missing that was told just before trainer and relay were both killed: when."""
     commands: int = 0
     endless: int = 0
     """Commands on record without an end, or not on record."""
@@ -55,24 +57,42 @@ class Tally:
     """Streams that went on from a cursor."""
     misseen: int = 0
     """Times when a row was left out on such a stream, or came again."""
+    misjudged: int = 0
+    """Runs shown as something else than they are, or with records missing that are not."""
     stuck: int = 0
     """Stretches of rounds after which something never came to its end."""
     remarks: list[str] = field(default_factory=list)
 
+    @classmethod
+    def from_json(cls, text: str) -> Tally:
+        """Return what :meth:`to_json` made a text of."""
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        """Return it as a text, for another process."""
+        return json.dumps(asdict(self))
+
     def add(self, other: Tally) -> None:
         """Add another's findings."""
         for each in fields(self):
-            if each.name == "oldest_at_risk_ms":
-                self.oldest_at_risk_ms = max(self.oldest_at_risk_ms, other.oldest_at_risk_ms)
-            else:
-                total = getattr(self, each.name) + getattr(other, each.name)
-                setattr(self, each.name, total)
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    @property
+    def at_risk(self) -> int:
+        """How many steps those are."""
+        return len(self.at_risk_ms)
+
+    @property
+    def oldest_at_risk_ms(self) -> int:
+        """How long before the kill the oldest of them was told; 0: there is none."""
+        return max(self.at_risk_ms, default=0)
 
     @property
     def faults(self) -> int:
         """What should not have been."""
         scalars = self.lost + self.doubled + self.differing
-        return scalars + self.endless + self.contradicted + self.misseen + self.stuck
+        commands = self.endless + self.contradicted
+        return scalars + commands + self.misseen + self.misjudged + self.stuck
 
 
 def read_log(path: Path) -> list[LogLine]:
@@ -117,14 +137,21 @@ def compare(
     # Killed between handing a step over and writing it down: the log lacks one.
     most = len(log) + (0 if ended else 1)
     told = _told(undisturbed[:most])
+    # Both killed, the rows of a step reached the disk together, or not at all.
+    bound = len(log) if both_killed_s is None else min(len(log), _newest(points) + 1)
     for name in sorted(told.keys() | points.keys()):
-        _compare_series(tally, name, told.get(name, {}), points.get(name, []), len(log))
+        _compare_series(tally, name, told.get(name, {}), points.get(name, []), bound)
     _judge_missing(tally, log, points.get("loss", []), both_killed_s)
     return tally
 
 
+def _newest(points: _Points) -> int:
+    """Return the newest step whose loss is stored, which every step has; -1: there is none."""
+    return max((step for step, _ in points.get("loss", [])), default=-1)
+
+
 def _compare_series(
-    tally: Tally, name: str, told: dict[int, bytes], points: list[tuple[int, bytes]], logged: int
+    tally: Tally, name: str, told: dict[int, bytes], points: list[tuple[int, bytes]], bound: int
 ) -> None:
     times = Counter(step for step, _ in points)
     doubled = sorted(step for step, count in times.items() if count > 1)
@@ -134,8 +161,7 @@ def _compare_series(
     tally.differing += len(wrong)
     if name != "loss":  # of the loss it is judged how long before the end it was told
         stored = {step for step, _ in points}
-        newest = max(stored, default=-1)
-        missing = [step for step in told if step < min(logged, newest) and step not in stored]
+        missing = [step for step in told if step < bound and step not in stored]
         tally.lost += len(missing)
         if missing:
             tally.remarks.append(f"{name}: {len(missing)} missing, from step {missing[0]}")
@@ -154,9 +180,7 @@ def _judge_missing(
     for line in missing:
         # Only the newest may be missing, never one before a step that is there.
         if both_killed_s is not None and line.step > newest:
-            tally.at_risk += 1
-            age_ms = (both_killed_s - line.time_s) * 1e3
-            tally.oldest_at_risk_ms = max(tally.oldest_at_risk_ms, age_ms)
+            tally.at_risk_ms.append(round((both_killed_s - line.time_s) * 1e3))
         else:
             tally.lost += 1
     if missing:
@@ -164,6 +188,55 @@ def _judge_missing(
             f"loss: {len(missing)} of {len(log)} steps missing, {missing[0].step} to "
             f"{missing[-1].step}, the newest stored is {newest}"
         )
+
+
+def compare_epochs(
+    steps: int,
+    undisturbed: list[dict[str, float]],
+    stored: Iterable[EpochData],
+    newest: int | None,
+    ended: bool,
+) -> Tally:
+    """Compare the epochs of a run with those that the store has.
+
+    Args:
+        steps: Steps in the training's log.
+        undisturbed: Scalars of each step, at least one more than the log has.
+        stored: Every epoch, as it is stored.
+        newest: The newest step stored, where trainer and relay were both killed; None: they
+            were not.
+        ended: The training came to its end, and so told every epoch.
+    """
+    tally = Tally()
+    times = Counter(epoch.epoch for epoch in stored)
+    # Killed right behind a step it has written down, or told, a training has told the epoch or not.
+    most = (steps + (0 if ended else 1)) // EPOCH_STEPS
+    least = most if ended else max(0, steps - 1) // EPOCH_STEPS
+    if newest is not None:
+        least = min(least, newest // EPOCH_STEPS)
+    tally.epochs = sum(times.values())
+    tally.lost = sum(number not in times for number in range(least))
+    tally.doubled = sum(count > 1 for count in times.values())
+    tally.differing = sum(not _is_told(each, most, undisturbed) for each in stored)
+    if tally.faults:
+        tally.remarks.append(f"epochs {sorted(times.elements())} of {least} to {most} are stored")
+    return tally
+
+
+def _is_told(epoch: EpochData, most: int, undisturbed: list[dict[str, float]]) -> bool:
+    """Return whether an epoch is what the training told of it; a mean of losses need not be there.
+
+    A relay that follows another which left nothing on disk has not seen all of the losses.
+    """
+    if epoch.epoch >= most:
+        return False
+    steps = undisturbed[epoch.epoch * EPOCH_STEPS : (epoch.epoch + 1) * EPOCH_STEPS]
+    mean = 0.0
+    for each in steps:
+        mean += each["loss"]
+    mean /= EPOCH_STEPS
+    told = epoch.validation_loss == steps[-1]["loss"]
+    return told and (not epoch.HasField("average_loss") or epoch.average_loss == mean)
 
 
 def _points(stored: Iterable[MetricSeries]) -> _Points:

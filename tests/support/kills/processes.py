@@ -109,6 +109,9 @@ class Run:
         self.both_killed_s: float | None = None
         self.killed = False
         self.relay_kills = 0
+        self.stopped_by = ""
+        """The id of the command that ended it; empty: none did."""
+        self._read = self._lines = 0
 
     @property
     def name(self) -> str:
@@ -124,7 +127,13 @@ class Run:
     def steps(self) -> int:
         """Steps in its log."""
         log = self.folder / "steps"
-        return log.read_bytes().count(b"\n") if log.exists() else 0
+        if log.exists():
+            with log.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            self._read += len(new)
+            self._lines += new.count(b"\n")
+        return self._lines
 
     def spooled(self, home: Path) -> bool:
         """Return whether a relay has put something of it on disk."""

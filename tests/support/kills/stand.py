@@ -6,7 +6,8 @@ import os
 import random
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import grpc
@@ -15,7 +16,7 @@ from typing_extensions import Self
 
 from kills.commander import Commander
 from kills.disk import Disk
-from kills.ledger import Tally, compare, read_log
+from kills.ledger import Tally, compare, compare_epochs, read_log
 from kills.processes import Process, Run, free_port, listens
 from kills.tiny import reference
 from kills.watcher import Watcher
@@ -23,7 +24,10 @@ from proxy import Proxy
 from stack import eventually
 from trainmon.relay.spool.folder import folders_in
 from trainmon.relay.spool.waiting import abandoned
-from viewer import Viewer, viewer
+from trainmon.v1.control_pb2 import CommandRecord, ControlCommand, Stop
+from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionState, SessionSummary
+from trainmon.v1.telemetry_pb2 import MetricSeries
+from viewer import Viewer, viewer, web_viewer
 
 __all__ = ["Stand"]
 
@@ -38,8 +42,9 @@ class Stand:
         folder: For its data and logs.
         seed: Of everything that is random.
         rate: Steps a second of each training.
-        gateway: Whether there is one.
+        gateway: Whether there is one; then whoever watches and sends commands goes through it.
         small_disk: Mount small disks where that may be done.
+        viewer_queue_bytes: What may wait at the monitor for one viewer.
     """
 
     def __init__(
@@ -50,10 +55,16 @@ class Stand:
         rate: float = 300,
         gateway: bool = False,
         small_disk: bool = False,
+        viewer_queue_bytes: int = 4 << 20,
     ) -> None:
         self.folder = folder
         self.random = random.Random(seed)
         self.rate = rate
+        self._viewer_queue_bytes = viewer_queue_bytes
+        self.rounds = 0
+        """How many were done."""
+        self.found = Tally()
+        """What was found in rounds."""
         self.monitor_disk = Disk(folder / "monitor", mount=small_disk)
         self.trainer_disk = Disk(folder / "trainer", mount=small_disk)
         self.clock = folder / "clock"
@@ -67,6 +78,7 @@ class Stand:
         self.gateway = self._process("gateway", "-m", "trainmon.cli", "gateway", *gateway_options)
         self._has_gateway = gateway
         self.runs: list[Run] = []
+        self._syncs: list[Process] = []
         self.commander = Commander(self)
         self.watcher = Watcher(self)
 
@@ -88,8 +100,8 @@ class Stand:
         for run in self.runs:
             if run.process.alive:
                 run.kill_both(relay_first=False)
-        self.gateway.end()
-        self.monitor.end()
+        for process in (*self._syncs, self.gateway, self.monitor):
+            process.end()
         self.proxy.close()
         for relay in self._relays():
             with suppress(psutil.Error):  # it has just ended
@@ -104,14 +116,49 @@ class Stand:
         """Trainings that run."""
         return [run for run in self.runs if run.process.alive]
 
+    @property
+    def stepping(self) -> list[Run]:
+        """Trainings that run, and have made steps."""
+        return [run for run in self.living if run.steps]
+
+    def watching(self) -> AbstractContextManager[Viewer]:
+        """Give a viewer that goes the way a page does: through the gateway where there is one."""
+        if self._has_gateway:
+            return web_viewer(self.gateway_port)
+        return viewer(f"127.0.0.1:{self.port}")
+
+    def sessions(self) -> dict[str, SessionSummary]:
+        """Return what the monitor lists, by the names of the runs; nothing while it is away."""
+        with suppress(grpc.RpcError):
+            return {each.session_name: each for each in self.viewer.sessions()}
+        return {}
+
+    def wait_until_shown(self, runs: Collection[Run], state: str) -> None:
+        """Wait until runs are shown in a state, such as LINK_LOST; those that ended are not."""
+        wanted = SessionState.Value(f"SESSION_STATE_{state}")
+
+        def others() -> list[str]:
+            sessions = self.sessions()
+            return [
+                f"{run.name} {SessionState.Name(sessions[run.name].state)}"
+                if run.name in sessions
+                else run.name
+                for run in runs
+                if run.process.alive
+                and (run.name not in sessions or sessions[run.name].state != wanted)
+            ]
+
+        eventually(others, f"runs are shown as {state}", 60, lambda found: not found)
+
     def wait_for_monitor(self) -> None:
         """Wait until the monitor takes connections."""
         eventually(lambda: listens(self.port), "the monitor listens", 60)
 
-    def restart_monitor(self) -> None:
-        """Start the monitor where it is dead."""
-        if not self.monitor.alive:
-            self.monitor.start()
+    def restart(self) -> None:
+        """Start monitor and gateway where they are dead."""
+        for process in (self.monitor, *([self.gateway] if self._has_gateway else [])):
+            if not process.alive:
+                process.start()
 
     def start_run(self) -> Run:
         """Start another training."""
@@ -145,6 +192,7 @@ class Stand:
             "TRAINMON_MONITOR": self.proxy.address,
             "TRAINMON_RELAY_LINGER": "600",
             "TRAINMON_HEARTBEAT_TIMEOUT_MS": "2000",
+            "TRAINMON_VIEWER_QUEUE_BYTES": str(self._viewer_queue_bytes),
             "TRAINMON_KEY_FRAME_INTERVAL": "0.5",
             # A pause must outlast whatever happens here.
             "TRAINMON_PAUSE_ORPHAN_TIMEOUT": "600",
@@ -154,14 +202,14 @@ class Stand:
     # --- the end ----------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """End every training, heal everything, and wait until all is delivered."""
-        self.proxy.heal()
-        self.monitor_disk.drain(self.monitor)
-        self.restart_monitor()
-        self.wait_for_monitor()
+        """End every training, heal everything, and wait until all is delivered.
+
+        Then the monitor is killed once more: what is compared was read back from its disk.
+        """
+        self.heal()
         self.commander.stop()
         for run in self.living:
-            run.stop()
+            self._end(run)
         for run in self.living:
             if run.process.wait(_SETTLE_S) is None:
                 raise AssertionError(f"{run.name} did not end")
@@ -174,49 +222,84 @@ class Stand:
                 self.sync()
             else:
                 time.sleep(0.1)  # relays deliver; there is nothing of another process to wait on
+        self.monitor.kill()
+        self.restart()
+        self.wait_for_monitor()
+
+    def heal(self) -> None:
+        """End every fault there is, but for what was killed of trainings and relays."""
+        self.proxy.heal()
+        self.monitor_disk.drain(self.monitor)
+        self.clock.write_text("0")
+        self.restart()
+        self.wait_for_monitor()
+
+    def _end(self, run: Run) -> None:
+        """End a training, half of the time by a command."""
+        session = self.sessions().get(run.name)
+        if session is None or self.random.random() < 0.5:
+            run.stop()
+            return
+        run.stopped_by = f"stop {run.name}"
+        stop = ControlCommand(command_id=run.stopped_by, issued_by="the stand", stop=Stop())
+        asked = CommandRecord(session_id=session.session_id, command=stop)
+
+        def sent() -> bool:
+            with suppress(grpc.RpcError):  # the same again is the same command
+                self.viewer.send_again(asked)
+                return True
+            return False
+
+        eventually(sent, "the command to stop on record", 60)
 
     def sync(self) -> None:
         """Deliver what dead relays have left."""
+        self.begin_sync()
+        self._syncs[-1].wait(_SETTLE_S)
+
+    def begin_sync(self) -> None:
+        """Begin to deliver what dead relays have left."""
+        self._syncs = [each for each in self._syncs if each.alive]
         sync = self._process("sync", "-m", "trainmon.cli", "sync", "--monitor", self.proxy.address)
         sync.start()
-        sync.wait(_SETTLE_S)
+        self._syncs.append(sync)
 
     def judge(self) -> Tally:
         """Compare what is stored with what was told, of every run."""
-        tally = Tally()
-        sessions = {each.session_name: each.session_id for each in self.viewer.sessions()}
+        tally = Tally(rounds=self.rounds)
+        tally.add(self.found)
+        sessions = eventually(self.sessions, "the monitor lists its sessions", 60)
         for run in self.runs:
-            tally.add(self._judge_run(run, sessions.get(run.name, "")))
-        self._judge_watcher(sessions.get(self.runs[0].name, ""), tally)
+            tally.add(self._judge_run(run, sessions.get(run.name)))
+        self._judge_watcher(sessions.get(self.runs[0].name), tally)
         return tally
 
-    def _judge_watcher(self, session_id: str, tally: Tally) -> None:
-        if session_id:
-            steps = self.viewer.metrics(session_id, "loss")["loss"].steps
+    def _judge_watcher(self, session: SessionSummary | None, tally: Tally) -> None:
+        if session is not None:
+            steps = self.viewer.metrics(session.session_id, "loss")["loss"].steps
             self.watcher.finish(int(max(steps)))
         self.watcher.stop()
         self.watcher.judge(tally)
 
-    def _judge_run(self, run: Run, session_id: str) -> Tally:
+    def _judge_run(self, run: Run, session: SessionSummary | None) -> Tally:
         log = read_log(run.folder / "steps")
-        undisturbed, _ = reference(run.seed, len(log) + 1)
-        stored = []
-        with suppress(grpc.RpcError):
-            stored = list(self.viewer.metrics(session_id).values()) if session_id else []
-        tally = compare(log, undisturbed, stored, run.both_killed_s, run.ended)
-        if run.ended:
-            self._judge_end(run, len(log), tally)
-        if session_id:
-            self.commander.judge(run, session_id, tally)
-        tally.remarks = [f"{run.name}: {text}" for text in tally.remarks]
-        return tally
-
-    def _judge_end(self, run: Run, steps: int, tally: Tally) -> None:
-        told = (run.folder / "end").read_text()
-        _, checksum = reference(run.seed, steps)
-        if checksum not in told:
+        undisturbed, checksum = reference(run.seed, len(log))
+        stored: dict[str, MetricSeries] = {}
+        if session is not None:
+            stored = self.viewer.metrics(session.session_id)
+        tally = compare(log, undisturbed, stored.values(), run.both_killed_s, run.ended)
+        if run.ended and checksum not in (run.folder / "end").read_text():
             tally.differing += 1
             tally.remarks.append("the weights are others than undisturbed")
+        if session is not None:
+            snapshot = self.viewer.snapshot(session.session_id)
+            newest = int(max(stored["loss"].steps)) if "loss" in stored else -1
+            bound = None if run.both_killed_s is None else newest
+            tally.add(compare_epochs(len(log), undisturbed, snapshot.epochs, bound, run.ended))
+            _judge_state(run, snapshot, tally)
+            self.commander.judge(run, snapshot.commands, tally)
+        tally.remarks = [f"{run.name}: {text}" for text in tally.remarks]
+        return tally
 
     def _left(self) -> list[str]:
         return [folder.name for folder in folders_in(self.trainer_disk.home)]
@@ -238,3 +321,15 @@ class Stand:
             f"== {each.name}\n" + "\n".join(each.read_text(errors="replace").splitlines()[-15:])
             for each in files
         )
+
+
+def _judge_state(run: Run, snapshot: SessionSnapshot, tally: Tally) -> None:
+    """Look whether a run that is over is shown as what became of it, with nothing missing."""
+    state = "DIED" if not run.ended else "STOPPED" if run.stopped_by else "COMPLETED"
+    shown = SessionState.Name(snapshot.summary.state)
+    if shown != f"SESSION_STATE_{state}":
+        tally.misjudged += 1
+        tally.remarks.append(f"is shown as {shown}, and is {state}")
+    if snapshot.missing_records:
+        tally.misjudged += 1
+        tally.remarks.append(f"is shown with {snapshot.missing_records} records missing")

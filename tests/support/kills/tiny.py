@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +40,8 @@ class Tiny:
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
         self.weights = self._generator.normal(size=(_EDGE * _EDGE, _CLASSES)) / 10
-        self._step = 0
+        self.steps = 0
+        """Steps so far."""
 
     @property
     def checksum(self) -> str:
@@ -66,18 +66,20 @@ class Tiny:
         chances[rows, targets] -= 1
         self.weights -= 0.05 * flat.T @ chances / _SAMPLES
         scalars = {"loss": loss, "accuracy": accuracy}
-        if self._step % _ODD_STEPS == 0:
-            scalars["odd"] = (math.nan, math.inf, -math.inf, -0.0)[self._step // _ODD_STEPS % 4]
-        self._step += 1
+        if self.steps % _ODD_STEPS == 0:
+            scalars["odd"] = (math.nan, math.inf, -math.inf, -0.0)[self.steps // _ODD_STEPS % 4]
+        self.steps += 1
         return Step(scalars, images, logits, targets)
 
 
 def reference(seed: int, steps: int) -> tuple[list[dict[str, float]], str]:
-    """Return the scalars of every step of an undisturbed training, and its weights' checksum."""
+    """Return the scalars of an undisturbed training, and the checksum of its weights.
+
+    Args:
+        seed: Of the training.
+        steps: After how many steps the checksum is taken; of one more there are scalars.
+    """
     tiny = Tiny(seed)
-    return [step.scalars for step in _steps(tiny, steps)], tiny.checksum
-
-
-def _steps(tiny: Tiny, steps: int) -> Iterator[Step]:
-    for _ in range(steps):
-        yield tiny.step()
+    scalars = [tiny.step().scalars for _ in range(steps)]
+    checksum = tiny.checksum
+    return [*scalars, tiny.step().scalars], checksum

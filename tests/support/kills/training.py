@@ -2,8 +2,9 @@
 
 python -m kills.training FOLDER --seed N: its log is FOLDER/steps, a line for each step, written
 when ``batch_end`` has returned: step, time in ns, and each scalar's name and value, exact. Values
-that a command set are lines of FOLDER/levels. It ends where FOLDER/stop appears, or after --steps;
-then FOLDER/end has the number of steps and the checksum of the weights.
+that a command set are lines of FOLDER/levels. Every EPOCH_STEPS steps an epoch ends, whose
+validation loss is the loss of its last step. It ends where FOLDER/stop appears, by a command, or
+after --steps; then FOLDER/end has the number of steps and the checksum of the weights.
 """
 
 from __future__ import annotations
@@ -39,18 +40,19 @@ def main() -> None:
         session.add_control(
             "level", lambda value: os.write(levels, f"{float(value).hex()}\n".encode())
         )
-        steps = _train(session, tiny, log, folder / "stop", options.steps, options.rate)
-    end = {"steps": steps, "checksum": tiny.checksum, "counts": session.counts}
+        # A command to stop leaves the block, too.
+        _train(session, tiny, log, folder / "stop", options.steps, options.rate)
+    end = {"steps": tiny.steps, "checksum": tiny.checksum, "counts": session.counts}
     (folder / "end").write_text(json.dumps(end))
 
 
 def _train(
     session: trainmon.Session, tiny: Tiny, log: int, stop: Path, most: int, rate: float
-) -> int:
+) -> None:
     due_s = time.monotonic()
     for number in range(most):
         if number % _LOOK_STEPS == 0 and stop.exists():
-            return number
+            return
         step = tiny.step()
         metrics = {name: value for name, value in step.scalars.items() if name != "loss"}
         session.batch_end(
@@ -63,12 +65,11 @@ def _train(
         told = " ".join(f"{name}={value.hex()}" for name, value in step.scalars.items())
         os.write(log, f"{number} {time.time_ns()} {told}\n".encode())
         if (number + 1) % EPOCH_STEPS == 0:
-            session.epoch_end()
+            session.epoch_end(validation_loss=step.scalars["loss"])
         session.control_point()
         if rate:
             due_s = max(due_s + 1 / rate, time.monotonic() - _MOST_LATE_S)
             time.sleep(max(0.0, due_s - time.monotonic()))
-    return most
 
 
 if __name__ == "__main__":

@@ -11,18 +11,65 @@ import grpc
 
 from stack import eventually
 from trainmon.v1.dashboard_pb2 import WatchSessionResponse
-from trainmon.v1.telemetry_pb2 import MetricSeries
-from viewer import Viewer, viewer
+from viewer import Viewer
 
 if TYPE_CHECKING:
     from kills.ledger import Tally
     from kills.stand import Stand
 
-__all__ = ["Watcher"]
+__all__ = ["Seen", "Watcher"]
 
 _AGAIN_S = 0.05
 #: Events after which it leaves the stream and comes back with its cursor, now and then.
 _MOST_EVENTS = 200
+
+
+class Seen:
+    """What came to somebody who watches a run: every step once, one after the other."""
+
+    def __init__(self) -> None:
+        self.cursor = ""
+        """Of the last event; empty: it has to ask for what there is."""
+        self.newest = -1
+        """Newest step of the loss that came."""
+        self.rows = 0
+        self.breaks: list[str] = []
+        """Where a step was left out, or came again."""
+        self._asked = -1
+        self._epoch = -1
+
+    def ask(self, seen: Viewer, session_id: str) -> None:
+        """Ask for what there is; the stream goes on behind it."""
+        points, self.cursor = seen.points(session_id, "loss")
+        self.newest = self._asked = self._epoch = -1
+        if "loss" in points:
+            for step in points["loss"].steps:
+                self._see(int(step))
+        self._asked = self.newest
+
+    def take(self, event: WatchSessionResponse) -> None:
+        """Take in an event; what came is forgotten where it says so."""
+        if event.HasField("snapshot") and event.snapshot.reset:
+            self.cursor = ""
+            return
+        for series in event.metric_data.series:
+            if series.name == "loss":
+                for step in series.steps:
+                    self._see(int(step))
+        if event.HasField("epoch_data"):
+            epoch = event.epoch_data.epoch
+            if self._epoch >= 0 and epoch != self._epoch + 1:
+                self.breaks.append(f"epoch {epoch} came after {self._epoch}")
+            self._epoch = max(epoch, self._epoch)
+        self.cursor = event.cursor
+
+    def _see(self, step: int) -> None:
+        if step <= self._asked:
+            return  # came while it was asked for: told again rather than not at all
+        self.rows += 1
+        if self.newest >= 0 and step != self.newest + 1:
+            self.breaks.append(f"step {step} came after {self.newest}")
+        self.newest = max(step, self.newest)
 
 
 class Watcher:
@@ -37,14 +84,14 @@ class Watcher:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="watcher")
         self._stream: Iterator[WatchSessionResponse] | None = None
-        self._cursor = ""
+        self._seen = Seen()
         self._left = 0
-        self._asked = -1
-        self.newest = -1
-        """Newest step of the loss that came."""
-        self.rows = self.resumed = self.resets = 0
-        self.breaks: list[str] = []
-        """Where a step was left out, or came again."""
+        self.resumed = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that came."""
+        return self._seen.rows
 
     def start(self) -> None:
         """Begin."""
@@ -61,17 +108,18 @@ class Watcher:
 
     def finish(self, last: int) -> None:
         """Wait until it has seen a step, the last there is."""
-        eventually(lambda: self.newest, f"the watcher sees step {last}", until=lambda s: s >= last)
+        what = f"the watcher sees step {last}"
+        eventually(lambda: self._seen.newest, what, until=lambda newest: newest >= last)
 
     def judge(self, tally: Tally) -> None:
         """Tell what it missed, or saw twice."""
         tally.watched += self.rows
-        tally.misseen += len(self.breaks)
+        tally.misseen += len(self._seen.breaks)
         tally.resumed += self.resumed
-        tally.remarks += [f"watching: {text}" for text in self.breaks]
+        tally.remarks += [f"watching: {text}" for text in self._seen.breaks]
 
     def _work(self) -> None:
-        with viewer(f"127.0.0.1:{self._stand.port}") as seen:
+        with self._stand.watching() as seen:
             while not self._stopping.wait(_AGAIN_S):
                 with suppress(grpc.RpcError, StopIteration):
                     self._watch(seen)
@@ -81,43 +129,15 @@ class Watcher:
         ids = [each.session_id for each in seen.sessions() if each.session_name == name]
         if not ids:
             return
-        if not self._cursor:
+        if not self._seen.cursor:
             # What came before is asked for: the run may be over when it is first looked at.
-            points, self._cursor = seen.points(ids[0], "loss")
-            self._begin(points)
-        self._stream = seen.watch(ids[0], frames_per_second=-1, cursor=self._cursor)
+            self._seen.ask(seen, ids[0])
+        self._stream = seen.watch(ids[0], frames_per_second=-1, cursor=self._seen.cursor)
         self.resumed += 1
         self._left += 1
         most = self._left * 17 % _MOST_EVENTS + 1
         for number, event in enumerate(self._stream):
-            if event.HasField("snapshot") and event.snapshot.reset:
-                # What came is to be forgotten, and asked for anew.
-                self.resets += 1
-                self._cursor = ""
-            else:
-                self._take(event)
-            if not self._cursor or number == most or self._stopping.is_set():
+            self._seen.take(event)
+            if not self._seen.cursor or number == most or self._stopping.is_set():
                 self._stream.cancel()  # type: ignore[attr-defined] # as above
                 return
-
-    def _take(self, event: WatchSessionResponse) -> None:
-        for series in event.metric_data.series:
-            if series.name == "loss":
-                for step in series.steps:
-                    self._see(int(step))
-        self._cursor = event.cursor
-
-    def _begin(self, points: dict[str, MetricSeries]) -> None:
-        self.newest = self._asked = -1
-        if "loss" in points:
-            for step in points["loss"].steps:
-                self._see(int(step))
-        self._asked = self.newest
-
-    def _see(self, step: int) -> None:
-        if step <= self._asked:
-            return  # came while it was asked for: told again rather than not at all
-        self.rows += 1
-        if self.newest >= 0 and step != self.newest + 1:
-            self.breaks.append(f"step {step} came after {self.newest}")
-        self.newest = max(step, self.newest)
