@@ -132,7 +132,12 @@ class Viewer:
 def viewer(address: str) -> Iterator[Viewer]:
     """Give a viewer of the monitor at an address."""
     # A test restarts monitors: wait less than grpc's second between attempts.
-    options = [("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+    options = [
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 500),
+        # What the monitor answers at most; grpc takes 4 MiB.
+        ("grpc.max_receive_message_length", 64 << 20),
+    ]
     with grpc.insecure_channel(address, options=options) as channel:
         yield Viewer(channel)
 

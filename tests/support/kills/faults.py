@@ -53,7 +53,7 @@ def _kill_monitor(stand: Stand) -> None:
 def _kill_gateway(stand: Stand) -> None:
     """Kill it while a run is watched and commanded through it."""
     eventually(lambda: listens(stand.gateway_port), "the gateway listens", 60)
-    if stand.random.random() < 0.3:
+    if stand.random.random() < 0.5:
         stand.commander.wait_for_another()
     seen = stand.watcher.rows
     if stand.random.random() < 0.7:
@@ -254,7 +254,9 @@ def _outage(stand: Stand) -> None:
         stand.proxy.cut()
     before = run.steps
     if stand.rounds % _LONG_OUTAGE_EVERY == 0:
+        run.hurry(on=True)
         eventually(lambda: run.steps - before >= _LONG_OUTAGE_STEPS, "steps of an outage", 300)
+        run.hurry(on=False)
     stand.wait_until_shown(runs, "LINK_LOST")
     newest = run.steps - 1
     stand.proxy.heal()
@@ -294,7 +296,5 @@ KINDS = {
         rate=1000,
         viewer_queue_bytes=64 << 10,
     ),
-    "outage": Kind(
-        "outage, one in fifty of 18,000 steps (half an hour)", _outage, runs=1, rate=3000
-    ),
+    "outage": Kind("outage, one in fifty of 18,000 steps (half an hour)", _outage),
 }

@@ -177,6 +177,14 @@ class Run:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
+    def hurry(self, *, on: bool) -> None:
+        """Let the training make steps as fast as it can, or no longer."""
+        file = self.folder / "hurry"
+        if on:
+            file.touch()
+        else:
+            file.unlink()
+
     def stop(self) -> None:
         """Ask the training to end."""
         (self.folder / "stop").touch()

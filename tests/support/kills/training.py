@@ -3,8 +3,9 @@
 python -m kills.training FOLDER --seed N: its log is FOLDER/steps, a line for each step, written
 when ``batch_end`` has returned: step, time in ns, and each scalar's name and value, exact. Values
 that a command set are lines of FOLDER/levels. Every EPOCH_STEPS steps an epoch ends, whose
-validation loss is the loss of its last step. It ends where FOLDER/stop appears, by a command, or
-after --steps; then FOLDER/end has the number of steps and the checksum of the weights.
+validation loss is the loss of its last step. While there is FOLDER/hurry it knows no --rate. It
+ends where FOLDER/stop appears, by a command, or after --steps; then FOLDER/end has the number of
+steps and the checksum of the weights.
 """
 
 from __future__ import annotations
@@ -41,14 +42,16 @@ def main() -> None:
             "level", lambda value: os.write(levels, f"{float(value).hex()}\n".encode())
         )
         # A command to stop leaves the block, too.
-        _train(session, tiny, log, folder / "stop", options.steps, options.rate)
+        _train(session, tiny, log, folder, options.steps, options.rate)
     end = {"steps": tiny.steps, "checksum": tiny.checksum, "counts": session.counts}
     (folder / "end").write_text(json.dumps(end))
 
 
 def _train(
-    session: trainmon.Session, tiny: Tiny, log: int, stop: Path, most: int, rate: float
+    session: trainmon.Session, tiny: Tiny, log: int, folder: Path, most: int, rate: float
 ) -> None:
+    stop, hurry = folder / "stop", folder / "hurry"
+    hurries = False
     due_s = time.monotonic()
     for number in range(most):
         if number % _LOOK_STEPS == 0 and stop.exists():
@@ -67,7 +70,9 @@ def _train(
         if (number + 1) % EPOCH_STEPS == 0:
             session.epoch_end(validation_loss=step.scalars["loss"])
         session.control_point()
-        if rate:
+        if number % _LOOK_STEPS == 0:
+            hurries = hurry.exists()
+        if rate and not hurries:
             due_s = max(due_s + 1 / rate, time.monotonic() - _MOST_LATE_S)
             time.sleep(max(0.0, due_s - time.monotonic()))
 
