@@ -23,6 +23,8 @@ __all__ = ["Commander"]
 
 _EVERY_S = 0.25
 _TRIES = 40
+#: A run has no more: of so many the monitor keeps every record.
+_MOST = 900
 #: One is over before many a fault is, the other never: clocks here are set by up to a day.
 _LONG_MS = 10 * 86_400_000
 _TIMES_TO_LIVE_MS = (None, 500, _LONG_MS)
@@ -76,6 +78,8 @@ class Commander:
                 except grpc.RpcError:
                     continue
                 for session in sessions[-3:]:
+                    if len(self.recorded.get(session.session_name, ())) >= _MOST:
+                        continue
                     level += 1
                     command = ControlCommand(
                         command_id=uuid.uuid4().hex,
