@@ -26,7 +26,7 @@ _LATE_MS = 2000
 
 @pytest.mark.slow
 @pytest.mark.kills
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", KINDS)
 def test_nothing_is_lost_or_doubled(name: str, tmp_path: Path) -> None:
     """After all rounds of a kind everything that was told is stored once, as it was told."""

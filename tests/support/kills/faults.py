@@ -46,7 +46,7 @@ def _kill_monitor(stand: Stand) -> None:
     stand.monitor.start()
     if stand.random.random() < 0.7:
         stand.wait_for_monitor()
-        if stand.random.random() < 0.3:
+        if stand.random.random() < 0.5:
             stand.commander.wait_for_another()
 
 
