@@ -72,9 +72,13 @@ class Viewer:
         """Return every point of some series, or of all."""
         return self.points(session_id, *names)[0]
 
-    def points(self, session_id: str, *names: str) -> tuple[dict[str, Any], str]:
+    def points(
+        self, session_id: str, *names: str, first_step: int = 0
+    ) -> tuple[dict[str, Any], str]:
         """Return every point of some series, or of all, and the cursor behind them."""
-        request = QueryMetricsRequest(session_id=session_id, series=names, max_points=0)
+        request = QueryMetricsRequest(
+            session_id=session_id, series=names, first_step=first_step, max_points=0
+        )
         answer = self._stub.QueryMetrics(request, timeout=10)
         return {series.name: series for series in answer.series}, answer.cursor
 

@@ -29,7 +29,6 @@ class Sleeper:
     def __init__(self, seen: Viewer, session_id: str) -> None:
         self._viewer, self._session_id = seen, session_id
         self._seen = Seen()
-        self._seen.ask(seen, session_id)
         self._stream = self._watch(60)
         self._seen.take(next(self._stream))
 
@@ -56,7 +55,7 @@ class Sleeper:
         for event in stream:
             self._seen.take(event)
             if not self._seen.cursor:  # too much has happened meanwhile
-                self._seen.ask(self._viewer, self._session_id)
+                self._seen.ask(self._viewer, self._session_id, self._seen.newest + 1)
                 break
             if self._seen.rows > before:
                 break

@@ -38,10 +38,11 @@ class Seen:
         self._asked = -1
         self._epoch = -1
 
-    def ask(self, seen: Viewer, session_id: str) -> None:
-        """Ask for what there is; the stream goes on behind it."""
-        points, self.cursor = seen.points(session_id, "loss")
-        self.newest = self._asked = self._epoch = -1
+    def ask(self, seen: Viewer, session_id: str, first_step: int = 0) -> None:
+        """Ask for what there is, from a step on; the stream goes on behind it."""
+        points, self.cursor = seen.points(session_id, "loss", first_step=first_step)
+        self.newest = self._asked = first_step - 1
+        self._epoch = -1
         if "loss" in points:
             for step in points["loss"].steps:
                 self._see(int(step))
