@@ -283,6 +283,7 @@ class ControlPoint:
             command = command_from(record)
         except (KeyError, TypeError, ValueError) as error:
             command = ControlCommand(str(record.get("command_id", "")), ControlKind.SET_CONTROL)
+            self._asked.add(command.command_id)
             self._finish(command, "REJECTED", ControlOutcome(False, f"not understood: {error}"))
             return
         self._handle(command)
@@ -292,9 +293,12 @@ class ControlPoint:
         if known is not None:  # sent again after a link or a relay was lost: never done twice
             self._report(Kind.RESULT, known)
             return
-        if command.command_id in self._asked or self.expired(command):
+        if command.command_id in self._asked:
             return
+        # Only what this rank was asked is answered by it, also where that is a refusal.
         self._asked.add(command.command_id)
+        if self.expired(command):
+            return
         if self.peers is not None and self.peers.needed():
             self.peers.ask(command)
         else:

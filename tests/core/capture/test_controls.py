@@ -12,6 +12,7 @@ import pytest
 
 from trainmon.capture.bare import BareLoop, LoopContext
 from trainmon.capture.controls import ControlPoint, Knob
+from trainmon.capture.ranks.peers import Peers
 from trainmon.channel import Kind, Word
 from trainmon.errors import StopTraining
 from trainmon.events import ControlSpec, ControlType
@@ -105,6 +106,23 @@ def test_an_expired_command_is_not_applied(loop) -> None:
     (result,) = loop.results()
     assert result["state"] == "EXPIRED"
     assert loop.optimizer.learning_rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        (adjust(value=0.5, expires_at_s=0.0), "EXPIRED"),
+        ({"command_id": "a", "kind": "dance"}, "REJECTED"),
+    ],
+)
+def test_what_is_refused_at_once_is_answered_where_there_may_be_ranks(loop, fields, state) -> None:
+    """Every session may have other ranks; what came too late, or makes no sense, has its answer."""
+    loop.point.peers = Peers(loop.point, 1)
+    loop.ends.send(**fields)
+    loop.batch()
+    (result,) = loop.results()
+    assert result["state"] == state
+    assert loop.failures == []
 
 
 def test_pause_waits_until_resumed(loop) -> None:
