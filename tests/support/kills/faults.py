@@ -266,7 +266,7 @@ def _outage(stand: Stand) -> None:
         sessions = stand.sessions()
         return run.name in sessions and sessions[run.name].global_step >= newest
 
-    eventually(arrived, "all of the outage delivered", 120)
+    eventually(arrived, "all of the outage delivered", 300)
 
 
 KINDS = {

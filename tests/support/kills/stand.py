@@ -32,7 +32,7 @@ from viewer import Viewer, viewer, web_viewer
 __all__ = ["Stand"]
 
 _SUPPORT = Path(__file__).resolve().parents[1]
-_SETTLE_S = 120.0
+_SETTLE_S = 300.0
 
 
 class Stand:
