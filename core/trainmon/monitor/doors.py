@@ -11,6 +11,7 @@ from grpclib.exceptions import GRPCError
 
 from trainmon.monitor.framing import finish, sender_of
 from trainmon.monitor.refusal import RefusedError
+from trainmon.monitor.store.base import StoreReadError
 from trainmon.plugin import Caller
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ __all__ = [
 
 @contextmanager
 def answering_refusals() -> Iterator[None]:
-    """Answer a RefusedError with its status and reason."""
+    """Answer a RefusedError with its status and reason, and what cannot be read with DATA_LOSS."""
     try:
         yield
     except RefusedError as error:
         raise GRPCError(error.status, error.reason) from None
+    except StoreReadError as error:
+        raise GRPCError(Status.DATA_LOSS, error.reason) from None
 
 
 #: Whoever calls a monitor that asks nobody who they are.

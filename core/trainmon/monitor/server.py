@@ -108,10 +108,10 @@ class MonitorServer:
         try:
             if self.backend.plugins is not None:
                 self.backend.plugins.require_guards()
-        except PluginError:
+            await self.backend.start()
+        except BaseException:
             await self._store.close()
             raise
-        await self.backend.start()
         server = ClosingServer([TelemetryService(self.backend), DashboardService(self.backend)])
         try:
             await server.start(self._host, self._port)

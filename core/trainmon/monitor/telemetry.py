@@ -25,6 +25,7 @@ from trainmon.monitor.framing import (
     receive_request,
 )
 from trainmon.monitor.link import TrainerLink
+from trainmon.monitor.store.base import StoreReadError
 from trainmon.sealing import BrokenSealError, Seal, seal
 from trainmon.v1.telemetry_grpc import TelemetryServiceBase
 from trainmon.v1.telemetry_pb2 import (
@@ -103,6 +104,8 @@ class TelemetryService(TelemetryServiceBase):
                     return
         except BrokenSealError as error:
             self._backend.changed_on_its_way(link, error)
+        except StoreReadError as error:
+            link.end(Status.DATA_LOSS, error.reason)
         except MessageTooLargeError as error:
             self._backend.too_large(link, error)
         except GRPCError as error:

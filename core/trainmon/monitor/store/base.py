@@ -35,6 +35,7 @@ __all__ = [
     "Record",
     "SessionRecord",
     "Store",
+    "StoreReadError",
     "StoreWriteError",
     "StoredEvent",
     "StoredSession",
@@ -202,8 +203,22 @@ class StoreWriteError(TrainmonError):
         super().__init__(reason)
 
 
+class StoreReadError(TrainmonError):
+    """Something cannot be read back, though it may be there. The disk's fault, mostly.
+
+    Args:
+        reason: What the system said, and what to do.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class Store(ABC):
     """Keeps the history of every session.
+
+    Whatever reads may raise :class:`StoreReadError`.
 
     What a store that outlives its monitor adds to the abstract methods has defaults here: a store
     without them serves, and its sessions end with the monitor.

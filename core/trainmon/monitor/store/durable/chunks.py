@@ -37,11 +37,15 @@ def load_rows(connection: Connection, series: Series, level: int, number: int) -
     Raises:
         ValueError: It is damaged, or there is none.
     """
-    chosen = select(schema.chunks.c.message).where(this_chunk(series, level, number))
-    message = connection.scalar(chosen)
-    if message is None:
+    table = schema.chunks
+    chosen = select(table.c.message, table.c.row_count).where(this_chunk(series, level, number))
+    found = connection.execute(chosen).first()
+    if found is None:
         raise ValueError(f"series {series.name!r} has no chunk {number} of level {level}")
-    return unpack_rows(message)
+    rows = unpack_rows(found.message)
+    if len(rows) != found.row_count:
+        raise ValueError(f"it has {len(rows)} rows, but should have {found.row_count}")
+    return rows
 
 
 def unpack_rows(message: bytes) -> Rows:

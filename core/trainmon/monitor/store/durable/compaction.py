@@ -14,8 +14,9 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from trainmon.monitor.store.columns import Rows, join_rows
 from trainmon.monitor.store.durable import schema
-from trainmon.monitor.store.durable.chunks import Series, drop_chunk, load_rows, put_chunk
-from trainmon.monitor.store.durable.pyramid import build_above, uncover
+from trainmon.monitor.store.durable.chunks import Series, drop_chunk, put_chunk
+from trainmon.monitor.store.durable.damage import Damage
+from trainmon.monitor.store.durable.pyramid import build_above, sound_rows, uncover
 from trainmon.monitor.store.durable.tails import read_tail
 
 __all__ = ["CHUNK_ROWS", "compact"]
@@ -32,6 +33,9 @@ _DELETED_AT_ONCE = 500
 class _Transaction(Protocol):
     @property
     def connection(self) -> Connection: ...
+
+    @property
+    def damage(self) -> Damage: ...
 
 
 def compact(ledger: _Transaction, session: int, upto: int) -> Iterator[None]:
@@ -50,11 +54,12 @@ def compact(ledger: _Transaction, session: int, upto: int) -> Iterator[None]:
     ).all()
     if not known:
         return
-    tail = read_tail(ledger.connection, session, known, upto)
+    tail = read_tail(ledger.connection, session, known, ledger.damage, upto)
     for row in known:
         rows = tail.rows((row.name, row.attempt))
         if rows is not None:
-            _add_rows(ledger.connection, Series(row.pk, row.name, row.attempt), rows)
+            series = Series(row.pk, row.name, row.attempt)
+            _add_rows(ledger.connection, series, rows, ledger.damage)
             _mark(ledger.connection, row.pk, upto)
             yield
     _finish(ledger.connection, session, upto)
@@ -108,18 +113,18 @@ def _drop_tail(connection: Connection, session: int) -> int:
     return connection.execute(delete(tail).where(chosen)).rowcount
 
 
-def _add_rows(connection: Connection, series: Series, rows: Rows) -> None:
+def _add_rows(connection: Connection, series: Series, rows: Rows, damage: Damage) -> None:
     """Add rows to level 0, in any order, and build above it."""
     if len(rows) > 1 and not bool((rows.steps[1:] >= rows.steps[:-1]).all()):
         rows = rows.select(np.argsort(rows.steps, kind="stable"))
     last = _last_chunk(connection, series.pk)
     if last is not None and rows.steps[0] < last.last_step:
         late = int(np.searchsorted(rows.steps, last.last_step, side="left"))
-        _add_late(connection, series, rows.select(slice(0, late)))
+        _add_late(connection, series, rows.select(slice(0, late)), damage)
         rows = rows.select(slice(late, None))
         last = _last_chunk(connection, series.pk)
-    _add_newest(connection, series, rows, last)
-    build_above(connection, series, _OPEN_ROWS)
+    _add_newest(connection, series, rows, last, damage)
+    build_above(connection, series, _OPEN_ROWS, damage)
 
 
 def _last_chunk(connection: Connection, series: int) -> Any:
@@ -132,23 +137,25 @@ def _last_chunk(connection: Connection, series: int) -> Any:
     ).first()
 
 
-def _add_newest(connection: Connection, series: Series, rows: Rows, last: Any) -> None:
+def _add_newest(
+    connection: Connection, series: Series, rows: Rows, last: Any, damage: Damage
+) -> None:
     if not len(rows):
         return
-    number = 0
+    number = 0 if last is None else last.number + 1
     if last is not None and last.row_count < _OPEN_ROWS:
-        number = last.number
-        rows = join_rows([load_rows(connection, series, 0, number), rows])
-        drop_chunk(connection, series, 0, number)
-    elif last is not None:
-        number = last.number + 1
+        before = sound_rows(connection, series, 0, last.number, damage)
+        if before is not None:  # a damaged one stays as it is
+            number = last.number
+            rows = join_rows([before, rows])
+            drop_chunk(connection, series, 0, number)
     for start in range(0, len(rows), CHUNK_ROWS):
         piece = rows.select(slice(start, start + CHUNK_ROWS))
         put_chunk(connection, series, 0, number, piece)
         number += 1
 
 
-def _add_late(connection: Connection, series: Series, rows: Rows) -> None:
+def _add_late(connection: Connection, series: Series, rows: Rows, damage: Damage) -> None:
     """Put rows among those that came before them."""
     table = schema.chunks
     found = connection.execute(
@@ -162,7 +169,8 @@ def _add_late(connection: Connection, series: Series, rows: Rows) -> None:
     for place in np.unique(places):
         number = found[int(place)].number
         more = rows.select(np.flatnonzero(places == place))
-        both = join_rows([load_rows(connection, series, 0, number), more])
+        before = sound_rows(connection, series, 0, number, damage)
+        both = more if before is None else join_rows([before, more])
         both = both.select(np.argsort(both.steps, kind="stable"))
         uncover(connection, series, number)
         drop_chunk(connection, series, 0, number)

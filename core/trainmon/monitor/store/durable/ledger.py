@@ -17,6 +17,7 @@ from trainmon.monitor.sequences import Sequences
 from trainmon.monitor.store.base import Appended, ProducerRecord, Record, SessionRecord
 from trainmon.monitor.store.durable import schema
 from trainmon.monitor.store.durable.compaction import compact
+from trainmon.monitor.store.durable.damage import Damage
 from trainmon.monitor.store.durable.finding import find_session
 from trainmon.monitor.store.durable.loading import COMMAND, EPOCH, ERROR, STATUS
 from trainmon.monitor.store.durable.pictures import Pictures
@@ -88,10 +89,14 @@ class HistoryLedger:
         pictures: Where pictures go.
         free: Gives a little of the room of deleted rows back to the file system; returns whether
             there is more.
+        damage: Hears of rows that cannot be read.
     """
 
-    def __init__(self, pictures: Pictures, free: Callable[[Connection], bool]) -> None:
+    def __init__(
+        self, pictures: Pictures, free: Callable[[Connection], bool], damage: Damage
+    ) -> None:
         self._free = free
+        self.damage = damage
         self.chores: deque[Chore] = deque()
         self._pictures = pictures
         self._runs: OrderedDict[str, Run] = OrderedDict()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
+from google.protobuf.message import DecodeError, Message
 from sqlalchemy import Connection, Table, select
 
 from trainmon.monitor.store.base import (
@@ -14,10 +16,17 @@ from trainmon.monitor.store.base import (
     StoredSession,
 )
 from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.damage import Damage
 from trainmon.monitor.store.durable.viewing import PictureReader
 from trainmon.v1.control_pb2 import CommandRecord
-from trainmon.v1.dashboard_pb2 import SessionSnapshot
-from trainmon.v1.telemetry_pb2 import EpochData, ErrorResponse, RegisterTrainingSessionRequest
+from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionSummary
+from trainmon.v1.telemetry_pb2 import (
+    EpochData,
+    ErrorResponse,
+    MetricData,
+    RegisterTrainingSessionRequest,
+    StatusUpdate,
+)
 
 __all__ = ["COMMAND", "EPOCH", "ERROR", "METRICS", "STATUS", "list_sessions", "load_session"]
 
@@ -29,54 +38,89 @@ _EVENT_BYTES = 1 << 20
 _NEWEST_ERRORS = 20
 #: Commands that have ended are read back up to this number; all are kept.
 _NEWEST_COMMANDS = 1000
+_MESSAGES: dict[str, type[Message]] = {
+    COMMAND: CommandRecord,
+    EPOCH: EpochData,
+    ERROR: ErrorResponse,
+    METRICS: MetricData,
+    STATUS: StatusUpdate,
+}
+_Kind = TypeVar("_Kind", bound=Message)
 
 
-def list_sessions(connection: Connection) -> list[ListedSession]:
-    """Return every session, the oldest first."""
+def list_sessions(connection: Connection, damage: Damage) -> list[ListedSession]:
+    """Return every session, the oldest first; of one that cannot be read what stands beside it."""
     table = schema.sessions
     found = connection.execute(
-        select(table.c.snapshot, table.c.run_key)
+        select(*_SUMMARY, table.c.snapshot, table.c.run_key)
         .where(~table.c.forgotten, table.c.snapshot.is_not(None))
         .order_by(table.c.started_ms, table.c.pk)
     )
-    return [
-        ListedSession(SessionSnapshot.FromString(row.snapshot).summary, row.run_key)
-        for row in found
-    ]
+    return [ListedSession(_snapshot(row, damage).summary, row.run_key) for row in found]
+
+
+_SUMMARY = (schema.sessions.c.session_id, schema.sessions.c.started_ms, schema.sessions.c.ended_ms)
+
+
+def _snapshot(row: Any, damage: Damage) -> SessionSnapshot:
+    known = _decoded(SessionSnapshot, row.snapshot, f"session {row.session_id!r}", damage)
+    if known is not None:
+        return known
+    summary = SessionSummary(
+        session_id=row.session_id, started_ms=row.started_ms, ended_ms=row.ended_ms
+    )
+    return SessionSnapshot(summary=summary)
+
+
+def _decoded(kind: type[_Kind], message: bytes, what: str, damage: Damage) -> _Kind | None:
+    """Return a message; None where it cannot be read."""
+    try:
+        return kind.FromString(message)
+    except (DecodeError, TypeError, ValueError) as error:
+        damage.row(what, error)
+        return None
 
 
 def load_session(
-    connection: Connection, session_id: str, pictures: PictureReader
+    connection: Connection, session_id: str, pictures: PictureReader, damage: Damage
 ) -> StoredSession | None:
-    """Return one session; None where there is none."""
+    """Return one session, as far as it can be read; None where there is none."""
     table = schema.sessions
     row = connection.execute(select(table).where(table.c.session_id == session_id)).first()
     if row is None or row.snapshot is None:
         return None
-    commands = _facts(connection, row.pk, COMMAND, _NEWEST_COMMANDS)
-    errors = _facts(connection, row.pk, ERROR, _NEWEST_ERRORS)
+    facts = _Facts(connection, row.pk, damage)
     events, floor = _events(connection, row.pk, row.floor)
     return StoredSession(
-        record=_record(connection, row),
-        epochs=[EpochData.FromString(each) for each in _facts(connection, row.pk, EPOCH, None)],
-        commands=[CommandRecord.FromString(each) for each in commands],
-        errors=[ErrorResponse.FromString(each) for each in errors],
+        record=_record(connection, row, damage),
+        epochs=facts.newest(EpochData, EPOCH, None),
+        commands=facts.newest(CommandRecord, COMMAND, _NEWEST_COMMANDS),
+        errors=facts.newest(ErrorResponse, ERROR, _NEWEST_ERRORS),
         picture=pictures.newest(connection, row.pk),
         position=row.position,
-        events=events,
+        events=_readable(events, row.pk, damage),
         floor=floor,
     )
 
 
-def _record(connection: Connection, row: Any) -> SessionRecord:
+def _record(connection: Connection, row: Any, damage: Damage) -> SessionRecord:
+    registration = _decoded(
+        RegisterTrainingSessionRequest,
+        row.registration or b"",
+        f"the registration of session {row.session_id!r}",
+        damage,
+    )
+    if registration is None:
+        known = {"session_id": row.session_id, "run_key": row.run_key}
+        registration = RegisterTrainingSessionRequest(**known)
     return SessionRecord(
         session_id=row.session_id,
         run_key=row.run_key,
         incarnation=row.incarnation,
         started_ms=row.started_ms,
         ended_ms=row.ended_ms,
-        snapshot=SessionSnapshot.FromString(row.snapshot),
-        registration=RegisterTrainingSessionRequest.FromString(row.registration or b""),
+        snapshot=_snapshot(row, damage),
+        registration=registration,
         producers=_producers(connection, row.pk),
     )
 
@@ -103,11 +147,45 @@ def _producers(connection: Connection, session: int) -> list[ProducerRecord]:
     ]
 
 
-def _facts(connection: Connection, session: int, kind: str, newest: int | None) -> list[bytes]:
-    table = schema.facts
-    chosen = select(table.c.message).where(table.c.session == session, table.c.kind == kind)
-    found = connection.scalars(chosen.order_by(table.c.born.desc()).limit(newest))
-    return list(found)[::-1]
+class _Facts:
+    """Reads the facts of one session."""
+
+    def __init__(self, connection: Connection, session: int, damage: Damage) -> None:
+        self._connection = connection
+        self._session = session
+        self._damage = damage
+
+    def newest(self, message: type[_Kind], kind: str, limit: int | None) -> list[_Kind]:
+        """Return those of a kind, the oldest first."""
+        table = schema.facts
+        chosen = select(table.c.position, table.c.message).where(
+            table.c.session == self._session, table.c.kind == kind
+        )
+        found = self._connection.execute(chosen.order_by(table.c.born.desc()).limit(limit)).all()
+        told = (
+            _decoded(message, row.message, _named(kind, row.position, self._session), self._damage)
+            for row in reversed(found)
+        )
+        return [each for each in told if each is not None]
+
+
+def _named(kind: str, position: int, session: int) -> str:
+    return f"{'record' if kind == METRICS else kind} {position} of session row {session}"
+
+
+def _readable(events: Iterable[StoredEvent], session: int, damage: Damage) -> list[StoredEvent]:
+    """Return the events that viewers can read."""
+    return [
+        event
+        for event in events
+        if _decoded(
+            _MESSAGES[event.kind],
+            event.message,
+            _named(event.kind, event.position, session),
+            damage,
+        )
+        is not None
+    ]
 
 
 def _events(connection: Connection, session: int, floor: int) -> tuple[list[StoredEvent], int]:

@@ -8,6 +8,7 @@ the next level. So little is written twice, and few chunks at any level are cove
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, select, update
@@ -21,8 +22,9 @@ from trainmon.monitor.store.durable.chunks import (
     put_chunk,
     this_chunk,
 )
+from trainmon.monitor.store.durable.damage import Damage
 
-__all__ = ["FAN_OUT", "build_above", "merge_every", "uncover"]
+__all__ = ["FAN_OUT", "build_above", "children_of", "merge_every", "sound_rows", "uncover"]
 
 #: Rows that become one, and chunks under one chunk.
 FAN_OUT = 16
@@ -37,13 +39,71 @@ def merge_every(rows: Rows, count: int) -> Rows:
     return merge_rows(rows, np.arange(0, len(rows), count))
 
 
-def build_above(connection: Connection, series: Series, open_rows: int) -> None:
+def sound_rows(
+    connection: Connection, series: Series, level: int, number: int, damage: Damage
+) -> Rows | None:
+    """Return the rows of a chunk; a damaged one is made anew of the chunks below it.
+
+    In what is made anew, as in what was built on a damaged chunk, rows with a count of 0 keep the
+    places of what is lost: rows above stand for rows below by their places.
+
+    Args:
+        connection: In a transaction.
+        series: Whose.
+        level: Of the chunk.
+        number: Of the chunk.
+        damage: Hears of each damaged one.
+
+    Returns:
+        None for a damaged one of level 0, which nothing can be made of.
+    """
+    try:
+        return load_rows(connection, series, level, number)
+    except (TypeError, ValueError) as error:
+        what = f"chunk {number} of level {level} of series {series.name[:64]!r} (row {series.pk})"
+        damage.row(what, error)
+    if not level:
+        return None
+    below = children_of(connection, series, level, number)
+    covered = [chunk for chunk in below if chunk.covered]
+    return join_rows([_merged(connection, series, level - 1, each, damage) for each in covered])
+
+
+def children_of(connection: Connection, series: Series, level: int, number: int) -> list[Any]:
+    """Return the chunks that one chunk covers or may come to cover, without their rows."""
+    table = schema.chunks
+    first = number * FAN_OUT
+    found = connection.execute(
+        select(table.c.number, table.c.first_step, table.c.row_count, table.c.covered)
+        .where(
+            table.c.series == series.pk,
+            table.c.level == level - 1,
+            table.c.number >= first,
+            table.c.number < first + FAN_OUT,
+        )
+        .order_by(table.c.number)
+    )
+    return list(found)
+
+
+def _merged(connection: Connection, series: Series, level: int, chunk: Any, damage: Damage) -> Rows:
+    """Return the rows of the level above that stand for a chunk."""
+    rows = sound_rows(connection, series, level, chunk.number, damage)
+    if rows is not None:
+        return merge_every(rows, FAN_OUT)
+    count = -(-chunk.row_count // FAN_OUT)
+    unknown, none = np.full(count, np.nan), np.zeros(count)
+    return Rows(np.full(count, chunk.first_step), none, unknown, unknown, unknown, none)
+
+
+def build_above(connection: Connection, series: Series, open_rows: int, damage: Damage) -> None:
     """Take into each level what is new and whole in the level below.
 
     Args:
         connection: In a transaction.
         series: Whose.
         open_rows: The newest chunk of level 0 is not whole while it has fewer rows.
+        damage: Hears of each damaged chunk.
     """
     level = 0
     while True:
@@ -52,7 +112,7 @@ def build_above(connection: Connection, series: Series, open_rows: int) -> None:
         for parent, group in groupby(whole, key=lambda number: number // FAN_OUT):
             numbers = list(group)
             if len(numbers) >= _TOGETHER or numbers[-1] % FAN_OUT == FAN_OUT - 1:
-                _extend(connection, series, level + 1, parent, numbers)
+                _extend(connection, series, level + 1, parent, numbers, damage)
                 built = True
         if not built:
             return
@@ -99,7 +159,12 @@ def _whole_and_uncovered(
 
 
 def _extend(
-    connection: Connection, series: Series, level: int, parent: int, numbers: list[int]
+    connection: Connection,
+    series: Series,
+    level: int,
+    parent: int,
+    numbers: list[int],
+    damage: Damage,
 ) -> None:
     """Add chunks of the level below to a chunk, which follow those it covers."""
     table = schema.chunks
@@ -107,16 +172,17 @@ def _extend(
     before = connection.scalar(select(table.c.children).where(chosen))
     parts = []
     if before is not None:
-        parts.append(load_rows(connection, series, level, parent))
+        rows = sound_rows(connection, series, level, parent, damage)
+        parts += [] if rows is None else [rows]
         drop_chunk(connection, series, level, parent)
-    for number in numbers:
-        rows = load_rows(connection, series, level - 1, number)
-        parts.append(merge_every(rows, FAN_OUT))
+    for chunk in children_of(connection, series, level, parent):
+        if chunk.number in numbers:
+            parts.append(_merged(connection, series, level - 1, chunk, damage))
     newest = this_chunk(series, level - 1, numbers[-1])
     last_step = connection.scalar(select(table.c.last_step).where(newest))
     children = int(before or 0) + len(numbers)
-    rows = join_rows(parts)
-    put_chunk(connection, series, level, parent, rows, last_step=last_step, children=children)
+    joined = join_rows(parts)
+    put_chunk(connection, series, level, parent, joined, last_step=last_step, children=children)
     for number in numbers:
         below = this_chunk(series, level - 1, number)
         connection.execute(update(table).where(below).values(covered=True))

@@ -15,9 +15,10 @@ from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.store.buckets import thin_at_once
 from trainmon.monitor.store.columns import Rows, join_rows
 from trainmon.monitor.store.durable import schema
-from trainmon.monitor.store.durable.chunks import Series, load_rows
+from trainmon.monitor.store.durable.chunks import Series
 from trainmon.monitor.store.durable.codec import encode_rows
-from trainmon.monitor.store.durable.pyramid import FAN_OUT, merge_every
+from trainmon.monitor.store.durable.damage import Damage
+from trainmon.monitor.store.durable.pyramid import FAN_OUT, children_of, merge_every, sound_rows
 from trainmon.monitor.store.durable.tails import TailRows, read_tail
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
@@ -26,13 +27,16 @@ __all__ = ["read_metrics"]
 _INFINITY = float("inf")
 
 
-def read_metrics(connection: Connection, session: int, query: MetricsQuery) -> list[MetricSeries]:
-    """Answer a query; by name, then attempt.
+def read_metrics(
+    connection: Connection, session: int, query: MetricsQuery, damage: Damage
+) -> list[MetricSeries]:
+    """Answer a query with what can be read; by name, then attempt.
 
     Args:
         connection: In a transaction, which sees one state of everything.
         session: The key of the session.
         query: What is wanted.
+        damage: Hears of what cannot be read.
 
     Raises:
         AnswerTooLargeError: As the query says.
@@ -43,12 +47,12 @@ def read_metrics(connection: Connection, session: int, query: MetricsQuery) -> l
     rows = connection.execute(statement.order_by(table.c.name, table.c.attempt)).all()
     names = set(query.names)
     wanted = [row for row in rows if not names or row.name in names]
-    tail = read_tail(connection, session, wanted)
+    tail = read_tail(connection, session, wanted, damage)
     answer: list[MetricSeries] = []
     left_bytes = query.max_bytes
     for row in wanted:
         series = Series(row.pk, row.name, row.attempt)
-        found = _SeriesReader(connection, series, tail, query, left_bytes).read()
+        found = _SeriesReader(connection, series, tail, query, left_bytes, damage).read()
         left_bytes -= found.message_bytes
         if left_bytes < 0:
             raise AnswerTooLargeError(query.max_bytes)
@@ -66,6 +70,7 @@ class _SeriesReader:
         tail: What is not in its chunks.
         query: What is wanted.
         limit_bytes: Greatest answer.
+        damage: Hears of what cannot be read.
     """
 
     def __init__(
@@ -75,11 +80,13 @@ class _SeriesReader:
         tail: TailRows,
         query: MetricsQuery,
         limit_bytes: int,
+        damage: Damage,
     ) -> None:
         self._connection = connection
         self._series = series
         self._query = query
         self._limit_bytes = limit_bytes
+        self._damage = damage
         first, last = query.first_step, query.last_step
         self._first = -_INFINITY if first is None else float(first)
         self._last = _INFINITY if last is None else float(last)
@@ -131,14 +138,20 @@ class _SeriesReader:
         parts: list[Rows] = []
         budget = self._limit_bytes if not self._query.max_points else None
         for chunk in self._chunks(level):
-            rows = load_rows(self._connection, self._series, chunk.level, chunk.number)
+            rows = self._load(chunk.level, chunk.number)
             inside = self._cut(rows, chunk.level, chunk.number, 0, chunk.last_step)
+            if chunk.level:
+                inside = [part for part in map(_known, inside) if len(part)]
             parts.extend(merge_every(part, FAN_OUT ** (level - chunk.level)) for part in inside)
             if budget is not None:
                 budget -= sum(part.message_bytes for part in inside)
                 if budget < 0:
                     raise AnswerTooLargeError(self._query.max_bytes)
         return self._with_tail(parts, level)
+
+    def _load(self, level: int, number: int) -> Rows:
+        rows = sound_rows(self._connection, self._series, level, number, self._damage)
+        return _nothing() if rows is None else rows
 
     def _chunks(self, level: int) -> list[Any]:
         """Return which chunks make up the range at a level, in the order of their rows."""
@@ -210,31 +223,26 @@ class _SeriesReader:
         """Return what of the rows that one row was merged from is in the range."""
         end = self._end_of(rows, index, covered_to)
         child, place = self._child(level, number, offset + index)
-        found = load_rows(self._connection, self._series, level - 1, child)
+        found = self._load(level - 1, child)
         start = place * FAN_OUT
         chosen = found.select(slice(start, start + FAN_OUT))
         return self._cut(chosen, level - 1, child, start, end)
 
     def _child(self, level: int, number: int, index: int) -> tuple[int, int]:
         """Return which chunk of the level below a row is of, and its place among that one's."""
-        table = schema.chunks
-        first = number * FAN_OUT
-        children = self._connection.execute(
-            select(table.c.number, table.c.row_count)
-            .where(
-                table.c.series == self._series.pk,
-                table.c.level == level - 1,
-                table.c.number >= first,
-                table.c.number < first + FAN_OUT,
-            )
-            .order_by(table.c.number)
-        )
-        for child, count in children:
-            rows = -(-count // FAN_OUT)
+        for child in children_of(self._connection, self._series, level, number):
+            rows = -(-child.row_count // FAN_OUT)
             if index < rows:
-                return child, index
+                return child.number, index
             index -= rows
         raise ValueError(f"chunk {number} of level {level} has more rows than the level below")
+
+
+def _known(rows: Rows) -> Rows:
+    """Return rows without those that only keep the places of what is damaged."""
+    if rows.counts is None or rows.counts.all():
+        return rows
+    return rows.select(np.flatnonzero(rows.counts))
 
 
 def _nothing() -> Rows:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from trainmon.errors import ConfigurationError, TrainmonError
 from trainmon.monitor.lock import HomeLock
+from trainmon.monitor.store.base import StoreWriteError
+from trainmon.monitor.store.durable.damage import is_damage
 from trainmon.monitor.store.durable.migrations import NEWEST, Migration, NewerSchemaError, migrate
 from trainmon.monitor.store.durable.mounts import network_file_system
 
@@ -30,8 +32,11 @@ DATABASE = "history.db"
 APPLICATION_ID = 0x746D6F6E
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
-#: Up to this size a database is read through at the start; a greater one would take seconds.
+#: Up to this size a database is read through at the start; a greater one would take seconds, and
+#: only what every start reads is, where SQLite can check a table alone (from 3.33 on).
 _CHECKED_BYTES = 64 << 20
+_ALWAYS_CHECKED = ("meta", "sessions", "producers", "series")
+_CHECKS_TABLES = sqlite3.sqlite_version_info >= (3, 33)
 _BUSY_S = 5.0
 _PAGE_BYTES = 8192
 _CACHE_KIB = 16 << 10
@@ -52,8 +57,8 @@ class DamagedDatabaseError(TrainmonError):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"{path} cannot be used as the history ({reason}): it was left as it is. Move it away "
-            "or bring it back from a copy, or set TRAINMON_STORE to another folder "
+            f"{path} cannot be used as the history ({' '.join(reason.split())}): it was left as it "
+            "is. Move it away or bring it back from a copy, or set TRAINMON_STORE to another folder "
             "(sqlite:FOLDER), or to memory:"
         )
 
@@ -68,6 +73,7 @@ class SqliteFiles:
     Raises:
         ConfigurationError: The folder cannot be used: not writable, or on a network file system.
         HomeLockedError: Another monitor has it open.
+        StoreWriteError: It cannot be written now.
         DamagedDatabaseError: The file is damaged, or none of ours.
         NewerSchemaError: A newer trainmon wrote it.
     """
@@ -77,6 +83,8 @@ class SqliteFiles:
         self.path = folder / DATABASE
         _check_folder(folder)
         _check_file(self.path)
+        self.is_large = self.path.exists() and self.path.stat().st_size > _CHECKED_BYTES
+        """Whether it is too large to have been read through."""
         # A folder that TRAINMON_STORE names may be that of another TRAINMON_HOME too.
         self._lock = HomeLock(folder)
         self._lock.__enter__()
@@ -89,12 +97,26 @@ class SqliteFiles:
         try:
             with self.writing.connect() as connection:
                 migrate(connection, str(self.path), _mark, migrations)
-        except DatabaseError as error:
+        except DBAPIError as error:
             self.release()
-            raise DamagedDatabaseError(self.path, str(error.orig)) from None
+            raise self.unusable(error) from None
         except BaseException:
             self.release()
             raise
+
+    def unusable(self, error: DBAPIError) -> TrainmonError:
+        """Return what is told where the database failed while it was being opened."""
+        if is_damage(error):
+            return DamagedDatabaseError(self.path, str(error.orig))
+        return StoreWriteError(
+            f"{self.path} cannot be opened as the history ({error.orig}): make room on its disk, "
+            "see to it that it can be written and no other program holds it, or set "
+            "TRAINMON_STORE to another folder (sqlite:FOLDER)"
+        )
+
+    def connect_reading(self) -> sqlite3.Connection:
+        """Return another connection that only reads; whoever asks closes it."""
+        return self._open_reading()
 
     def close(self) -> None:
         """Close the readers' connections. The writer closes its own, later."""
@@ -186,8 +208,7 @@ def _check_file(path: Path) -> None:
     version = int.from_bytes(header[60:64], "big")
     _check_marks(path, int.from_bytes(header[68:72], "big"), version)
     _check_size(path, header)
-    if path.stat().st_size <= _CHECKED_BYTES:
-        _check_open(path)
+    _check_open(path)
 
 
 def _check_marks(path: Path, application: int, version: int) -> None:
@@ -216,12 +237,21 @@ def _check_open(path: Path) -> None:
             _check_marks(
                 path, int(application), int(_one(connection.execute, "PRAGMA user_version"))
             )
-            if path.stat().st_size <= _CHECKED_BYTES:
-                verdict = _one(connection.execute, "PRAGMA quick_check(1)")
+            for check in _checks(connection, path.stat().st_size):
+                verdict = _one(connection.execute, check)
                 if verdict != "ok":
                     raise DamagedDatabaseError(path, str(verdict))
     except sqlite3.Error as error:
         raise DamagedDatabaseError(path, str(error)) from None
+
+
+def _checks(connection: sqlite3.Connection, size: int) -> list[str]:
+    """Return the statements that check as much of a database as a start can wait for."""
+    if size <= _CHECKED_BYTES:
+        return ["PRAGMA quick_check(1)"]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    chosen = tables.intersection(_ALWAYS_CHECKED) if _CHECKS_TABLES else ()
+    return [f"PRAGMA quick_check({name})" for name in sorted(chosen)]
 
 
 def _one(execute: Callable[[str], sqlite3.Cursor], statement: str) -> Any:

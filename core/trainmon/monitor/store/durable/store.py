@@ -10,11 +10,13 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from trainmon.monitor.store.base import (
     Appended,
@@ -24,9 +26,12 @@ from trainmon.monitor.store.base import (
     SessionRecord,
     Store,
     StoredSession,
+    StoreReadError,
     StoreWriteError,
 )
 from trainmon.monitor.store.durable import schema
+from trainmon.monitor.store.durable.checking import BackgroundCheck
+from trainmon.monitor.store.durable.damage import Damage
 from trainmon.monitor.store.durable.finding import find_session
 from trainmon.monitor.store.durable.ledger import HistoryLedger
 from trainmon.monitor.store.durable.loading import list_sessions, load_session
@@ -60,6 +65,7 @@ class SqlStore(Store):
     Raises:
         ConfigurationError: The folder cannot be used.
         HomeLockedError: Another monitor has it open.
+        StoreWriteError: It cannot be written now.
         DamagedDatabaseError: What is there cannot be read.
         NewerSchemaError: A newer trainmon wrote it.
     """
@@ -68,14 +74,28 @@ class SqlStore(Store):
 
     def __init__(self, folder: Path, run_pictures_bytes: int, pictures_bytes: int) -> None:
         self._files = SqliteFiles(folder)
-        with self._files.writing.connect() as connection, connection.begin():
-            self._identity, self.generation = _opened(connection)
+        self._identity, self.generation = self._count_opening()
+        self._damage = Damage(str(self._files.path))
         segments = Segments(folder / "pictures")
-        ledger = HistoryLedger(Pictures(segments, run_pictures_bytes, pictures_bytes), free_some)
+        pictures = Pictures(segments, run_pictures_bytes, pictures_bytes)
+        ledger = HistoryLedger(pictures, free_some, self._damage)
         ledger.chores.extend((ledger.purge(), ledger.sweep()))
-        self._writer = Writer(self._files.writing, ledger)
+        self._writer = Writer(self._files.writing, ledger, self._damage)
         self._readers = ThreadPoolExecutor(1, "trainmon store reader")
         self._pictures = PictureReader(segments)
+        self._check = None
+        if self._files.is_large:
+            self._check = BackgroundCheck(self._files.connect_reading, self._damage)
+
+    def _count_opening(self) -> tuple[str, int]:
+        try:
+            with self._files.writing.connect() as connection, connection.begin():
+                return _opened(connection)
+        except BaseException as error:
+            self._files.release()
+            if isinstance(error, DBAPIError):
+                raise self._files.unusable(error) from None
+            raise
 
     @property
     def identity(self) -> str:
@@ -138,7 +158,9 @@ class SqlStore(Store):
 
         def read(connection: Connection) -> list[MetricSeries]:
             session = find_session(connection, session_id)
-            return [] if session is None else read_metrics(connection, session, query)
+            if session is None:
+                return []
+            return read_metrics(connection, session, query, self._damage)
 
         return await self._read(read)
 
@@ -149,21 +171,30 @@ class SqlStore(Store):
             if found is None or isinstance(found, BatchData):
                 return found
             damaged = found  # moved meanwhile, or broken: then it goes, and the next best is shown
-            await self._write(partial(HistoryLedger.drop_damaged, picture=damaged))
+            try:
+                await self._write(partial(HistoryLedger.drop_damaged, picture=damaged))
+            except StoreWriteError as error:
+                raise StoreReadError(f"the nearest picture is damaged; {error.reason}") from None
 
     async def sessions(self) -> Sequence[ListedSession]:
         """Return every session; see :class:`Store`."""
-        return await self._read(list_sessions)
+        return await self._read(partial(list_sessions, damage=self._damage))
 
     async def load(self, session_id: str) -> StoredSession | None:
         """Return a session; see :class:`Store`."""
-        await self._write(lambda _: None)  # what was given before is committed with it
-        return await self._read(lambda each: load_session(each, session_id, self._pictures))
+        with suppress(StoreWriteError):  # what cannot be written hides nothing of what was
+            await self._write(lambda _: None)  # what was given before is committed with it
+        return await self._read(
+            lambda each: load_session(each, session_id, self._pictures, self._damage)
+        )
 
     async def _read(self, question: Callable[[Connection], _Result]) -> _Result:
         def answer() -> _Result:
-            with self._files.reading.connect() as connection, connection.begin():
-                return question(connection)
+            try:
+                with self._files.reading.connect() as connection, connection.begin():
+                    return question(connection)
+            except DBAPIError as error:
+                raise self._damage.cannot_read(error) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, answer)
 
@@ -172,6 +203,8 @@ class SqlStore(Store):
     async def close(self) -> None:
         """Answer and write what waits, then release everything."""
         loop = asyncio.get_running_loop()
+        if self._check is not None:
+            await loop.run_in_executor(None, self._check.stop)
         await loop.run_in_executor(None, self._readers.shutdown)
         # The readers' connections first: the last one that is closed cleans up, and must write.
         self._files.close()

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, select
 
 from trainmon.monitor.store.columns import Rows, join_rows
 from trainmon.monitor.store.durable import schema
 from trainmon.monitor.store.durable.codec import decode_rows
+from trainmon.monitor.store.durable.damage import Damage
 from trainmon.v1.telemetry_pb2 import MetricData, MetricSeries
 
 __all__ = ["TailRows", "read_tail"]
@@ -76,14 +78,19 @@ class _Gathered:
 
 
 def read_tail(
-    connection: Connection, session: int, wanted: Iterable[Any], upto: int | None = None
+    connection: Connection,
+    session: int,
+    wanted: Iterable[Any],
+    damage: Damage,
+    upto: int | None = None,
 ) -> TailRows:
-    """Return what is not yet compacted.
+    """Return what is not yet compacted, and can be read.
 
     Args:
         connection: In a transaction.
         session: Whose.
         wanted: Rows of the table of series, with name, attempt and compacted.
+        damage: Hears of each record that cannot be read.
         upto: The last position; None: to the end.
     """
     compacted = {(row.name, row.attempt): int(row.compacted) for row in wanted}
@@ -96,8 +103,29 @@ def read_tail(
         chosen &= table.c.position <= upto
     statement = select(table.c.position, table.c.message).where(chosen).order_by(table.c.position)
     for position, message in connection.execute(statement):
-        for each in MetricData.FromString(message).series:
+        for each in _series_of(message, session, position, damage):
             after = compacted.get((each.name, each.attempt))
             if after is not None and position > after:
                 found.add(each)
     return found
+
+
+def _series_of(
+    message: bytes, session: int, position: int, damage: Damage
+) -> Iterable[MetricSeries]:
+    try:
+        series = MetricData.FromString(message).series
+        if not all(map(_is_whole, series)):
+            raise ValueError("its columns are not equally long")
+    except (DecodeError, TypeError, ValueError) as error:
+        damage.row(f"record {position} of session row {session}", error)
+        return ()
+    return series
+
+
+def _is_whole(each: MetricSeries) -> bool:
+    rows = len(each.steps)
+    extremes = (each.minimums, each.maximums, each.counts)
+    return len(each.times) == len(each.values) == rows and all(
+        len(column) in {0, rows} for column in extremes
+    )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from trainmon.monitor.store.base import StoreWriteError
+from trainmon.monitor.store.durable.damage import Damage, is_damage
 
 __all__ = ["Chore", "Ledger", "Writer"]
 
@@ -71,12 +72,16 @@ class Writer:
     Args:
         engine: Where the writing connection comes from.
         ledger: What the jobs work on.
+        damage: What is known to be damaged: from then on every job is refused.
         name: Of the thread.
     """
 
-    def __init__(self, engine: Engine, ledger: Ledger, name: str = "trainmon store writer") -> None:
+    def __init__(
+        self, engine: Engine, ledger: Ledger, damage: Damage, name: str = "trainmon store writer"
+    ) -> None:
         self._engine = engine
         self._ledger = ledger
+        self._damage = damage
         self._jobs: deque[_Job] = deque()
         self._batch: list[_Job] = []
         self._change = threading.Condition()
@@ -171,11 +176,18 @@ class Writer:
         return bool(self._ledger.chores) and time.monotonic() >= self._rest_until
 
     def _write(self, connection: Connection, batch: list[_Job]) -> None:
-        error = self._transaction(connection, batch)
-        if error is None or len(batch) == 1:
+        if self._attempt(connection, batch) is None or len(batch) == 1:
             return
         for job in batch:  # one of them is at fault: the others must not fail for it
-            self._transaction(connection, [job])
+            self._attempt(connection, [job])
+
+    def _attempt(self, connection: Connection, batch: list[_Job]) -> BaseException | None:
+        if not self._damage.ends_writing:
+            return self._transaction(connection, batch)
+        told = self._damage.error()
+        for job in batch:
+            job.error = told
+        return told
 
     def _transaction(self, connection: Connection, batch: list[_Job]) -> BaseException | None:
         try:
@@ -186,7 +198,7 @@ class Writer:
                 self._ledger.flush()
         except Exception as error:  # noqa: BLE001 - told to whoever gave the job, and logged
             self._ledger.rolled_back()
-            told = _told(error)
+            told = self._blame(error)
             for job in batch:
                 job.error = told
             if len(batch) == 1:
@@ -203,12 +215,14 @@ class Writer:
         self._rest_until = time.monotonic() + _REST_S
         if not isinstance(error, StoreWriteError):
             _log.error("the store failed", exc_info=error)
-        elif not self._failing:
+        elif not self._failing and not self._damage.ends_writing:  # damage was said by its finder
             self._failing = True
             _log.error("the history cannot be written: %s", error)
 
     def _do_chore(self, connection: Connection) -> None:
         """Give the background one turn."""
+        if self._damage.ends_writing:
+            self._ledger.chores.clear()
         if not self._is_chore_due():
             return
         chore = self._ledger.chores[0]
@@ -221,9 +235,16 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the background's door: logged, begun anew later
             self._ledger.rolled_back()
             over = True
-            self._failed(_told(error))
+            self._failed(self._blame(error))
         if over:
             self._ledger.chores.popleft()
+
+    def _blame(self, error: Exception) -> Exception:
+        """Return what is told of a failure: damage and trouble with the disk by their own names."""
+        if not is_damage(error):
+            return _told(error)
+        self._damage.found(str(cast("DBAPIError", error).orig))
+        return self._damage.error()
 
     # In the event loop.
 
@@ -248,7 +269,7 @@ def _tell(batch: list[_Job], told: Callable[[list[_Job]], None]) -> None:
 
 
 def _told(error: Exception) -> Exception:
-    """Return what is told of a failure: trouble with the disk by its own name."""
+    """Return what is told of a failure that is no damage."""
     if isinstance(error, DBAPIError) and not isinstance(error, _OURS):
         return StoreWriteError(
             f"{error.orig}: make room on the disk that holds the history, or see to it that it "
