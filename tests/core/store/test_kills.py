@@ -1,4 +1,4 @@
-"""``kill -9`` of a process that writes, compacts, thins, deletes and migrates."""
+"""``kill -9`` of a process that writes, compacts, thins and deletes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
 
 from trainmon.monitor.store.base import MetricsQuery
-from trainmon.monitor.store.durable import schema
-from trainmon.monitor.store.durable.migrations import MIGRATIONS, NEWEST
-from trainmon.monitor.store.durable.sqlite import DATABASE, SqliteFiles
+from trainmon.monitor.store.durable.sqlite import DATABASE
 
 PROGRAM = Path(__file__).with_name("writing_process.py")
 ROUNDS = 10
 
 
 @contextmanager
-def writing(folder: Path, what: str = "write") -> Iterator[subprocess.Popen[str]]:
+def writing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the process, and kill it at the end."""
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder), what],
-        stdin=subprocess.PIPE,
+        [sys.executable, str(PROGRAM), str(folder)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -93,57 +89,6 @@ async def test_what_was_acknowledged_survives_kills(open_history, tmp_path):
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
         (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
     assert sessions <= 2  # one may have been made and not yet been forgotten
-
-
-def first_schema(folder: Path, tables_of: int = 1) -> Path:
-    """Make a database of an earlier schema with a run in it; return its file."""
-    folder.mkdir()
-    files = SqliteFiles(folder, MIGRATIONS[:tables_of])
-    with files.writing.connect() as connection, connection.begin():
-        connection.execute(
-            insert(schema.sessions).values(
-                pk=1,
-                session_id="s",
-                run_key="run",
-                incarnation="1",
-                forgotten=False,
-                position=0,
-                floor=0,
-                started_ms=1,
-            )
-        )
-        connection.execute(insert(schema.meta).values(key="identity", value="known"))
-    files.close()
-    files.release()
-    return folder / DATABASE
-
-
-def version_of(path: Path) -> int:
-    """Return the version in the header of a database."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("PRAGMA user_version").fetchone()[0]
-
-
-async def test_an_older_schema_is_migrated(open_history, tmp_path):
-    """What an earlier version kept is there, in the newest schema."""
-    path = first_schema(tmp_path / "old")
-    assert version_of(path) == 1
-    store = open_history(tmp_path / "old")
-    assert store.identity == "known"
-    await store.close()
-    assert version_of(path) == NEWEST
-
-
-async def test_a_migration_that_is_killed_happens_later(open_history, tmp_path):
-    """Killed after all of its work and before its end, it has not happened, and happens again."""
-    path = first_schema(tmp_path / "old")
-    with writing(tmp_path / "old", "migrate") as process:
-        assert process.stdout.readline() == "in the middle\n"
-    assert version_of(path) == 1
-    store = open_history(tmp_path / "old")
-    assert store.identity == "known"
-    await store.close()
-    assert version_of(path) == NEWEST
 
 
 async def test_an_empty_file_is_made_a_database(open_history, tmp_path):

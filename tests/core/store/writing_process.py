@@ -1,6 +1,6 @@
 """A process that writes a history until it is killed, and says what is safe, a line at a time.
 
-Arguments: the folder, and ``write`` or ``migrate``. Chunks and pictures are so small that it is
+Argument: the folder. Chunks and pictures are so small that it is
 always compacting, thinning and deleting something.
 """
 
@@ -10,10 +10,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from trainmon.monitor.store.base import Record, SessionRecord
-from trainmon.monitor.store.durable import compaction, ledger, migrations
+from trainmon.monitor.store.durable import compaction, ledger
 from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionSummary
@@ -63,24 +61,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def stop_in_the_middle(migration: migrations.Migration) -> migrations.Migration:
-    """Return a migration that waits for its end after it did all of its work."""
-
-    def stopping(connection: Connection) -> None:
-        migration(connection)
-        say("in the middle")
-        sys.stdin.read()
-
-    return stopping
-
-
-def main(folder: Path, what: str) -> None:
+def main(folder: Path) -> None:
     """Do it."""
     compaction.CHUNK_ROWS, compaction._OPEN_ROWS, compaction._ECHO = 8, 4, 8
     ledger.COMPACT_ROWS = 24
-    if what == "migrate":
-        known = migrations.MIGRATIONS
-        migrations.MIGRATIONS = (*known[:1], *map(stop_in_the_middle, known[1:]))
 
     async def run() -> None:
         await write(SqlStore(folder, 1 << 20, 1 << 20))
@@ -89,4 +73,4 @@ def main(folder: Path, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))

@@ -8,7 +8,7 @@ that use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlalchemy import Connection, Table, delete, insert, inspect, select
 
@@ -49,10 +49,7 @@ def schema_version(connection: Connection) -> int:
 
 
 def migrate(
-    connection: Connection,
-    where: str,
-    on_migrated: Callable[[Connection, int], None],
-    migrations: Sequence[Migration] | None = None,
+    connection: Connection, where: str, on_migrated: Callable[[Connection, int], None]
 ) -> None:
     """Bring a database to the newest schema, one transaction for each version.
 
@@ -60,19 +57,17 @@ def migrate(
         connection: In no transaction; each migration has its own.
         where: The database, for messages.
         on_migrated: Called in each of the transactions with the version it makes.
-        migrations: All there are, from version 1; None: :data:`MIGRATIONS`.
 
     Raises:
         NewerSchemaError: It is newer than the newest.
     """
-    known = MIGRATIONS if migrations is None else migrations
     with connection.begin():
         version = schema_version(connection)
-    if version > len(known):
+    if version > NEWEST:
         raise NewerSchemaError(where, version)
-    for number in range(version + 1, len(known) + 1):
+    for number in range(version + 1, NEWEST + 1):
         with connection.begin():
-            known[number - 1](connection)
+            MIGRATIONS[number - 1](connection)
             connection.execute(delete(schema.meta).where(schema.meta.c.key == _VERSION))
             connection.execute(insert(schema.meta).values(key=_VERSION, value=str(number)))
             on_migrated(connection, number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from trainmon.errors import ConfigurationError, TrainmonError
 from trainmon.monitor.lock import HomeLock
 from trainmon.monitor.store.base import StoreWriteError
 from trainmon.monitor.store.durable.damage import is_damage
-from trainmon.monitor.store.durable.migrations import NEWEST, Migration, NewerSchemaError, migrate
+from trainmon.monitor.store.durable.migrations import NEWEST, NewerSchemaError, migrate
 from trainmon.monitor.store.durable.mounts import network_file_system
 
 __all__ = ["DATABASE", "DamagedDatabaseError", "SqliteFiles", "free_some"]
@@ -58,8 +58,8 @@ class DamagedDatabaseError(TrainmonError):
         self.path = path
         super().__init__(
             f"{path} cannot be used as the history ({' '.join(reason.split())}): it was left as it "
-            "is. Move it away or bring it back from a copy, or set TRAINMON_STORE to another folder "
-            "(sqlite:FOLDER), or to memory:"
+            "is. Move it away or bring it back from a copy, or set TRAINMON_STORE to another "
+            "folder (sqlite:FOLDER), or to memory:"
         )
 
 
@@ -68,7 +68,6 @@ class SqliteFiles:
 
     Args:
         folder: Made if it is missing.
-        migrations: How it comes to the newest schema; None: as this trainmon knows it.
 
     Raises:
         ConfigurationError: The folder cannot be used: not writable, or on a network file system.
@@ -78,7 +77,7 @@ class SqliteFiles:
         NewerSchemaError: A newer trainmon wrote it.
     """
 
-    def __init__(self, folder: Path, migrations: Sequence[Migration] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / DATABASE
         _check_folder(folder)
@@ -96,7 +95,7 @@ class SqliteFiles:
         _begin_with(self.reading, "BEGIN")
         try:
             with self.writing.connect() as connection:
-                migrate(connection, str(self.path), _mark, migrations)
+                migrate(connection, str(self.path), _mark)
         except DBAPIError as error:
             self.release()
             raise self.unusable(error) from None
