@@ -22,6 +22,7 @@ from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 doubles = st.floats(allow_nan=True, allow_infinity=True, width=64)
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 counts = st.integers(0, 0xFFFFFFFF)
 
 
@@ -62,6 +63,14 @@ class Point:
 
     step: float
     value: float
+    minimum: float
+    maximum: float
+    count: int
+
+    @classmethod
+    def plain(cls, step: float, value: float) -> Point:
+        """Make one of a single value."""
+        return cls(step, value, value, value, 1)
 
 
 class HistoryMachine(RuleBasedStateMachine):
@@ -109,7 +118,41 @@ class HistoryMachine(RuleBasedStateMachine):
         record = Record("p", self.sequence, series=[series])
         for _ in range(2):  # a second time it changes nothing
             self.run(self.store.append("s", record))
-        known.extend(map(Point, steps, values))
+        known.extend(map(Point.plain, steps, values))
+
+    @rule(
+        attempt=st.integers(0, 1),
+        first=st.integers(0, 200),
+        ranges=st.lists(
+            st.tuples(numbers, numbers, st.integers(1, 0xFFFF), st.booleans()), max_size=40
+        ),
+        plain=st.lists(doubles, max_size=5),
+    )
+    def append_merged(self, attempt, first, ranges, plain):
+        """Keep rows that a relay merged, and single ones among them, in order or late."""
+        points = []
+        for one, other, count, unknown in ranges:
+            low, high = (math.nan, math.nan) if unknown else sorted((one, other))
+            middle = math.nan if unknown else min(max(low / 2 + high / 2, low), high)
+            points.append(Point(0, middle, low, high, count))
+        points += [Point.plain(0, value) for value in plain]
+        if not points:
+            return
+        for index, point in enumerate(points):
+            point.step = float(first + 2 * index)
+        series = MetricSeries(
+            name="loss",
+            attempt=attempt,
+            steps=[each.step for each in points],
+            times=[each.step for each in points],
+            values=[each.value for each in points],
+            minimums=[each.minimum for each in points],
+            maximums=[each.maximum for each in points],
+            counts=[each.count for each in points],
+        )
+        self.sequence += 1
+        self.run(self.store.append("s", Record("p", self.sequence, series=[series])))
+        self.model.setdefault(("loss", attempt), []).extend(points)
 
     @rule()
     def reopen(self):
@@ -163,17 +206,38 @@ def check(series, points, max_points):
     if not max_points or len(points) <= max_points:
         np.testing.assert_array_equal(list(series.steps), [point.step for point in points])
         np.testing.assert_array_equal(list(series.values), [point.value for point in points])
+        if series.counts or any(point.count > 1 for point in points):
+            assert list(series.counts) == [point.count for point in points]
+            for name in ("minimum", "maximum"):
+                told = [getattr(point, name) for point in points]
+                np.testing.assert_array_equal(list(getattr(series, f"{name}s")), told)
         return
     assert len(series.steps) == max_points
-    assert sum(series.counts) == len(points)
-    assert series.steps[0] == points[0].step
-    known = [point.value for point in points if math.isfinite(point.value)]
-    if not known:
-        assert np.isnan(series.values).all()
+    left = iter(points)
+    for row in zip(*(getattr(series, name) for name in COLUMNS), strict=True):
+        check_bucket(*row, left)
+    assert next(left, None) is None
+
+
+COLUMNS = ("steps", "times", "values", "minimums", "maximums", "counts")
+
+
+def check_bucket(step, time, value, minimum, maximum, count, left):
+    """Compare one row with the next points, as many as it says that it stands for."""
+    bucket = []
+    while sum(point.count for point in bucket) < count:
+        bucket.append(next(left))
+    assert sum(point.count for point in bucket) == count
+    assert step == time == bucket[0].step
+    lows = [point.minimum for point in bucket if math.isfinite(point.minimum)]
+    highs = [point.maximum for point in bucket if math.isfinite(point.maximum)]
+    if not lows:
+        assert math.isnan(value)
+        assert math.isnan(minimum)
+        assert math.isnan(maximum)
         return
-    assert np.nanmin(series.minimums) == min(known)
-    assert np.nanmax(series.maximums) == max(known)
-    assert min(known) <= np.nanmin(series.values) <= np.nanmax(series.values) <= max(known)
+    assert (minimum, maximum) == (min(lows), max(highs))
+    assert minimum <= value <= maximum
 
 
 HistoryMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
@@ -195,3 +259,21 @@ async def test_sums_of_levels_are_near(open_history, rows_of, small_chunks):
     (one,) = await store.metrics("s", MetricsQuery(max_points=1))
     assert one.counts[0] == 4096
     assert one.values[0] == pytest.approx(values.mean(), rel=1e-12)
+
+
+async def test_late_rows_are_in_the_buckets_of_their_steps(open_history, rows_of, small_chunks):
+    """A spike that came late and is not yet compacted is shown where it was, at every zoom."""
+    store = open_history()
+    points = [Point.plain(float(step), 1.0) for step in range(8, 1024)]
+    for start in range(8, 1024, 127):
+        part = rows_of([1.0] * 127, start)
+        await store.append("s", Record("p", start, series=[part]))
+    await store.settle()
+    late = [Point.plain(float(step), 100.0 + step) for step in (3, 40, 300, 301, 700, 1023, 1500)]
+    for number, point in enumerate(late):
+        part = rows_of([point.value], int(point.step))
+        await store.append("s", Record("q", number + 1, series=[part]))
+    points = sorted([*points, *late], key=lambda point: point.step)
+    for max_points in range(1, 130):
+        (found,) = await store.metrics("s", MetricsQuery(max_points=max_points))
+        check(found, points, max_points)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.store.buckets import thin_at_once
-from trainmon.monitor.store.columns import Rows, join_rows
+from trainmon.monitor.store.columns import Rows, join_rows, merge_rows
 from trainmon.monitor.store.durable import schema
 from trainmon.monitor.store.durable.chunks import Series
 from trainmon.monitor.store.durable.codec import encode_rows
@@ -136,8 +136,10 @@ class _SeriesReader:
     def _at(self, level: int) -> Rows:
         """Return the rows of the range at a level; where it has none yet, merged from below."""
         parts: list[Rows] = []
+        covered_to = -_INFINITY
         budget = self._limit_bytes if not self._query.max_points else None
         for chunk in self._chunks(level):
+            covered_to = max(covered_to, chunk.last_step)
             rows = self._load(chunk.level, chunk.number)
             inside = self._cut(rows, chunk.level, chunk.number, 0, chunk.last_step)
             if chunk.level:
@@ -147,7 +149,7 @@ class _SeriesReader:
                 budget -= sum(part.message_bytes for part in inside)
                 if budget < 0:
                     raise AnswerTooLargeError(self._query.max_bytes)
-        return self._with_tail(parts, level)
+        return self._with_tail(parts, level, covered_to)
 
     def _load(self, level: int, number: int) -> Rows:
         rows = sound_rows(self._connection, self._series, level, number, self._damage)
@@ -164,18 +166,19 @@ class _SeriesReader:
         ).all()
         return sorted(found, key=lambda chunk: chunk.number * FAN_OUT**chunk.level)
 
-    def _with_tail(self, parts: list[Rows], level: int) -> Rows:
+    def _with_tail(self, parts: list[Rows], level: int, covered_to: float) -> Rows:
         if not len(self._tail):
             return join_rows(parts) if parts else _nothing()
         tail = self._tail
-        ends = [float(part.steps[-1]) for part in parts if len(part)]
         if len(tail) > 1 and not bool((tail.steps[1:] >= tail.steps[:-1]).all()):
             tail = tail.select(np.argsort(tail.steps, kind="stable"))
-        late = bool(ends) and float(tail.steps[0]) < max(ends)
-        joined = join_rows([*parts, merge_every(tail, FAN_OUT**level)])
-        if late:
-            joined = joined.select(np.argsort(joined.steps, kind="stable"))
-        return joined
+        if not parts or float(tail.steps[0]) >= covered_to:
+            return join_rows([*parts, merge_every(tail, FAN_OUT**level)])
+        late = int(np.searchsorted(tail.steps, covered_to, side="left"))
+        among = _among(join_rows(parts), tail.select(slice(0, late)), merge=level > 0)
+        if late == len(tail):
+            return among
+        return join_rows([among, merge_every(tail.select(slice(late, None)), FAN_OUT**level)])
 
     def _inside(self, rows: Rows | None) -> Rows:
         if rows is None:
@@ -236,6 +239,17 @@ class _SeriesReader:
                 return child.number, index
             index -= rows
         raise ValueError(f"chunk {number} of level {level} has more rows than the level below")
+
+
+def _among(rows: Rows, late: Rows, *, merge: bool) -> Rows:
+    """Return rows with others among them, each in the row that covers its step, or as it is."""
+    joined = join_rows([rows, late])
+    order = np.argsort(joined.steps, kind="stable")
+    joined = joined.select(order)
+    if not merge:
+        return joined
+    starts = np.flatnonzero(order < len(rows))
+    return merge_rows(joined, np.union1d(0, starts))
 
 
 def _known(rows: Rows) -> Rows:
