@@ -1,0 +1,467 @@
+"""Sequences, take-over and doubles: whatever streams, kills and disks do, each record is kept once.
+
+The monitor is the real one without its sockets, its store the real one on disk. What is played is
+the other end of each stream: relays that number their records, resend, register anew, share an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from grpclib.exceptions import GRPCError
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy.exc import OperationalError
+
+from trainmon.config import Settings
+from trainmon.monitor.backend import Backend
+from trainmon.monitor.clock import Clock
+from trainmon.monitor.link import TrainerLink
+from trainmon.monitor.store.base import MetricsQuery
+from trainmon.monitor.store.durable.store import SqlStore
+from trainmon.v1.telemetry_pb2 import (
+    ErrorCode,
+    MetricData,
+    MetricSeries,
+    RegisterTrainingSessionRequest,
+    TelemetryRequest,
+    TelemetryResponse,
+)
+
+SUPERSEDED = ErrorCode.ERROR_CODE_SESSION_SUPERSEDED
+PRODUCERS = ["p0", "p1", "p2"]
+#: How long anything may take that should come at once, in seconds.
+SOON_S = 60.0
+
+producers = st.sampled_from(PRODUCERS)
+#: What ends everything else at once happens now and then.
+rarely = st.integers(0, 3).map(lambda chance: chance == 3)
+
+
+class TurnedClock(Clock):
+    """The real clocks, and what a test adds to the monotonic one."""
+
+    added_s = 0.0
+
+    def monotonic(self):
+        """Return the time."""
+        return super().monotonic() + self.added_s
+
+
+class Gate:
+    """Where everything waits that is to be written, while it is shut.
+
+    As with the real writer, what was given is written also when who gave it is gone.
+    """
+
+    def __init__(self):
+        self.open = asyncio.Event()
+        self.open.set()
+        self.waiting = set()
+        self.given = set()
+
+    async def give(self, write):
+        """Return what ``write`` returns, called once it is open."""
+        task, given = asyncio.current_task(), asyncio.create_task(self._later(write))
+        self.waiting.add(task)
+        self.given.add(given)
+        given.add_done_callback(self._done)
+        try:
+            return await asyncio.shield(given)
+        finally:
+            self.waiting.discard(task)
+
+    async def _later(self, write):
+        await self.open.wait()
+        return await write()
+
+    def _done(self, given):
+        self.given.discard(given)
+        if not given.cancelled():
+            given.exception()  # perhaps nobody else asks
+
+    def blocks(self, task):
+        """Return whether a task can go on no further."""
+        return not self.open.is_set() and task in self.waiting
+
+    @property
+    def is_working(self):
+        """Whether something is being written."""
+        return self.open.is_set() and bool(self.given)
+
+
+class GatedStore(SqlStore):
+    """The real store behind a gate, on a disk that may be full."""
+
+    def __init__(self, folder, gate):
+        super().__init__(folder, 1 << 20, 1 << 20)
+        self.gate = gate
+        self.full = False
+        self.flush_ledger = self._writer._ledger.flush
+        self._writer._ledger.flush = self.flush
+
+    def flush(self):
+        """Write what was noted, if there is room."""
+        self.flush_ledger()
+        if self.full:
+            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    async def _write(self, job, cost=256):
+        return await self.gate.give(partial(super()._write, job, cost))
+
+
+class Stream:
+    """One telemetry stream: what the service does around a link, without a socket."""
+
+    def __init__(self, machine, producer, following):
+        self.machine = machine
+        self.producer = producer
+        self.following = following
+        self.sent = asyncio.Queue()
+        self.busy = False
+        self.farewell = None
+        backend = machine.backend
+        self.link = TrainerLink(backend.clock, lambda: 0, 3600.0)
+        backend.link_opened(self.link)
+        self.reader = asyncio.create_task(self._read())
+        self.task = asyncio.create_task(self._run())
+
+    def send(self, numbers):
+        """Send records by their numbers."""
+        for number in numbers:
+            rank = PRODUCERS.index(self.producer)
+            row = MetricSeries(name="loss", steps=[number], times=[1], values=[number * 10 + rank])
+            self.sent.put_nowait(
+                TelemetryRequest(
+                    session_id=self.machine.session_id,
+                    producer_id=self.producer,
+                    sequence=number,
+                    metric_data=MetricData(series=[row]),
+                )
+            )
+
+    @property
+    def is_working(self):
+        """Whether it still takes in what was sent, or waits for the gate with it."""
+        if self.task.done() or (self.sent.empty() and not self.busy and not self.link.over):
+            return False
+        return not self.machine.gate.blocks(self.reader)
+
+    async def _read(self):
+        while not self.link.over:
+            request = await self.sent.get()
+            self.busy = True
+            await self.machine.backend.take(self.link, request)
+            self.busy = False
+
+    async def _run(self):
+        try:
+            with suppress(GRPCError):  # the status it ended with
+                await self.link.run(self._told)
+        finally:
+            self.reader.cancel()
+            self.machine.backend.link_closed(self.link)
+            await asyncio.wait({self.reader})
+        if not self.reader.cancelled():
+            self.reader.result()
+
+    async def _told(self, data):
+        response = TelemetryResponse.FromString(data)
+        if response.WhichOneof("payload") == "acknowledgment":
+            if response.acknowledgment.HasField("acknowledged_sequence"):
+                self.machine.acknowledge(
+                    self.producer, response.acknowledgment.acknowledged_sequence
+                )
+        elif response.WhichOneof("payload") == "error":
+            self.farewell = response.error.code
+
+
+class SequenceMachine(RuleBasedStateMachine):
+    """Relays, their streams, a monitor that may be killed, and a disk that may be full."""
+
+    def __init__(self):
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        self.settings = Settings.from_environment(
+            heartbeat_timeout_ms=60_000, pause_orphan_timeout_s=86_400
+        )
+        self.session_id = ""
+        self.produced = dict.fromkeys(PRODUCERS, 0)
+        self.acknowledged = dict.fromkeys(PRODUCERS, 0)
+        self.known = set()
+        self.streams = []
+        self.registrations = set()
+        self.backend = None
+
+    # The monitor.
+
+    @initialize()
+    def start(self):
+        """Start a monitor on what the one before left."""
+        self.run(self._start())
+
+    async def _start(self):
+        self.gate = Gate()
+        self.store = GatedStore(Path(self.folder.name) / "history", self.gate)
+        self.backend = Backend(self.settings, self.store, TurnedClock())
+        await self.backend.start()
+        self.streams = []
+
+    @rule(really=rarely)
+    def kill(self, really):
+        """Kill the monitor, and start another: what waited at the gate was never written."""
+        if really:
+            self.run(self._kill())
+            self.start()
+
+    async def _kill(self):
+        while tasks := self._tasks():  # the end of one may begin another
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        self.registrations.clear()
+        await self.store.close()
+
+    def _tasks(self):
+        tasks = {task for stream in self.streams for task in (stream.task, stream.reader)}
+        tasks |= self.registrations | self.backend.keeper._tasks | self.gate.given
+        return {task for task in tasks if not task.done()}
+
+    @rule()
+    def turn_the_gate(self):
+        """Let everything that is to be written wait, or no longer."""
+        self.run(self._turn())
+
+    async def _turn(self):
+        if self.gate.open.is_set():
+            self.gate.open.clear()
+        else:
+            self.gate.open.set()
+            await self._idle()
+
+    @rule(full=rarely)
+    def fill(self, full):
+        """Let the disk be full, or have room again."""
+        self.store.full = full
+
+    @rule(seconds=st.sampled_from([0, 2]))
+    def tick(self, seconds):
+        """Let time pass: streams that were held back end once there is room."""
+        self.run(self._tick(seconds))
+
+    async def _tick(self, seconds):
+        self.backend.clock.added_s += seconds
+        self.backend.tick()
+        await self._idle()
+
+    # The relays.
+
+    @rule(producer=producers)
+    def register(self, producer):
+        """Register, again perhaps, and send on a new stream what is not stored of what there is."""
+        self.run(self._register(producer))
+
+    async def _register(self, producer):
+        self.registrations.add(asyncio.create_task(self._registered(producer)))
+        await self._idle()
+
+    async def _registered(self, producer):
+        answer = await self.backend.register(
+            RegisterTrainingSessionRequest(
+                run_key="run",
+                producer_id=producer,
+                rank=PRODUCERS.index(producer),
+                world_size=len(PRODUCERS),
+                sends_metric_data=True,
+            )
+        )
+        self.session_id = answer.session_id
+        self.known.add(producer)
+        assert self.acknowledged[producer] <= answer.stored_sequence <= self.produced[producer]
+        self._open(producer, answer.stored_sequence + 1)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), back=st.integers(0, 3))
+    def open_another(self, data, back):
+        """Open a stream without registering; it resends some of what was acknowledged, too."""
+        producer = data.draw(st.sampled_from(sorted(self.known)))
+        self.run(self._opened(producer, max(1, self.acknowledged[producer] + 1 - back)))
+
+    async def _opened(self, producer, following):
+        self._open(producer, following)
+        await self._idle()
+
+    def _open(self, producer, following):
+        stream = Stream(self, producer, following)
+        self.streams.append(stream)
+        stream.send(range(following, self.produced[producer] + 1))
+        stream.following = max(following, self.produced[producer] + 1)
+
+    @precondition(lambda self: self.streams)
+    @rule(data=st.data(), count=st.integers(1, 5))
+    def send(self, data, count):
+        """Send the next records on any stream, superseded or not, the newest mostly."""
+        index = data.draw(st.integers(0, min(3, len(self.streams) - 1)))
+        self.run(self._send(self.streams[-1 - index], count))
+
+    async def _send(self, stream, count):
+        numbers = range(stream.following, stream.following + count)
+        stream.following = numbers[-1] + 1
+        self.produced[stream.producer] = max(self.produced[stream.producer], numbers[-1])
+        stream.send(numbers)
+        await self._idle()
+
+    @precondition(lambda self: self.streams)
+    @rule(data=st.data())
+    def cut(self, data):
+        """Let a stream be gone, whatever it waits for."""
+        stream = data.draw(st.sampled_from(self.streams[-4:]))
+        self.run(self._cut(stream))
+
+    async def _cut(self, stream):
+        stream.task.cancel()
+        await asyncio.wait({stream.task})
+        self.streams.remove(stream)
+        await self._idle()
+
+    def acknowledge(self, producer, sequence):
+        """Take note of an acknowledgment, as a relay that then deletes what it kept."""
+        assert sequence <= self.produced[producer]
+        self.acknowledged[producer] = max(self.acknowledged[producer], sequence)
+
+    # What holds.
+
+    @invariant()
+    def nothing_is_missing_or_doubled(self):
+        """What is stored of each producer is 1 to its highest number, once; not less than acked."""
+        if self.backend is not None and self.session_id:
+            self.run(self._check())
+
+    async def _check(self):
+        told = await self.store.metrics(self.session_id, MetricsQuery())
+        found = {each.name: each for each in told}
+        for rank, producer in enumerate(PRODUCERS):
+            stored = await self.store.stored_sequence(self.session_id, producer) or 0
+            assert self.acknowledged[producer] <= stored <= self.produced[producer]
+            series = found.get(f"loss/rank{rank}" if rank else "loss")
+            steps, values = (list(series.steps), list(series.values)) if series else ([], [])
+            assert steps == list(range(1, stored + 1))
+            assert values == [number * 10 + rank for number in steps]
+        session = self.backend.registry.get(self.session_id)
+        for producer in session.producers.values() if session is not None else ():
+            assert producer.sequences.missing == 0
+            assert (producer.sequences.stored or 0) >= self.acknowledged[producer.id]
+
+    @invariant()
+    def one_stream_of_a_producer_lives(self):
+        """A producer has one stream at most; every other it sent something on was told why."""
+        bound = [each for each in self.streams if each.link.producer is not None]
+        living = [each for each in bound if not each.link.over]
+        assert len({each.producer for each in living}) == len(living)
+        assert all(each.link.producer.link is each.link for each in living)
+        for stream in bound:
+            if stream.link.over and not stream.link.held_back:
+                assert stream.farewell == SUPERSEDED
+
+    def teardown(self):
+        """At the end everyone is served: what was produced is stored, once, and acknowledged."""
+        try:
+            if self.backend is not None:
+                self.run(self._serve_all())
+        finally:
+            if self.backend is not None:
+                self.run(self._kill())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+            self.folder.cleanup()
+
+    async def _serve_all(self):
+        self.store.full = False
+        self.gate.open.set()
+        await self._idle()
+        for producer in PRODUCERS:
+            await self._register(producer)
+        await self._check()
+        assert self.acknowledged == self.produced
+
+    def run(self, coroutine):
+        """Return what a coroutine returns."""
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, SOON_S))
+
+    async def _idle(self):
+        """Wait until everything has happened that can while the gate is as it is."""
+        while self._is_working():  # noqa: ASYNC110 - several threads and tasks, as in Monitor.until
+            await asyncio.sleep(0)
+        for task in [each for each in self.registrations if each.done()]:
+            self.registrations.discard(task)
+            task.result()
+        for stream in [each for each in self.streams if each.task.done()]:
+            if not stream.task.cancelled():
+                stream.task.result()
+
+    def _is_working(self):
+        if self.gate.is_working or any(stream.is_working for stream in self.streams):
+            return True
+        tasks = self.registrations | self.backend.keeper._tasks
+        return any(not task.done() and not self.gate.blocks(task) for task in tasks)
+
+
+SequenceMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.timeout(300)
+class TestSequences(SequenceMachine.TestCase):
+    """Each record is kept once, and none that was acknowledged is missing."""
+
+
+DANGERS = {
+    "in flight, and sent again on another stream": [
+        lambda machine: machine.turn_the_gate(),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.run(machine._opened("p0", 1)),
+        lambda machine: machine.turn_the_gate(),
+    ],
+    "in flight, while the producer registers": [
+        lambda machine: machine.turn_the_gate(),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.register("p0"),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.turn_the_gate(),
+    ],
+    "in flight, when the monitor is killed": [
+        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.turn_the_gate(),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.kill(really=True),
+        lambda machine: machine.register("p0"),
+    ],
+    "not kept, and more is sent when there is room": [
+        lambda machine: machine.fill(full=True),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.fill(full=False),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.tick(2),
+    ],
+}
+
+
+@pytest.mark.parametrize("danger", DANGERS)
+def test_known_dangers_are_met(danger):
+    """Chance may miss what is known to be dangerous: each is played once, whatever it finds."""
+    machine = SequenceMachine()
+    try:
+        machine.start()
+        machine.register("p0")
+        for step in DANGERS[danger]:
+            step(machine)
+            machine.nothing_is_missing_or_doubled()
+            machine.one_stream_of_a_producer_lives()
+    finally:
+        machine.teardown()
