@@ -262,6 +262,9 @@ class ScriptedMonitor(DashboardServiceBase):
     async def QueryMetrics(self, stream: Any) -> None:  # noqa: N802 - the contract's name
         await self._unary(stream, "QueryMetrics", dashboard_pb2.QueryMetricsResponse())
 
+    async def QueryEvents(self, stream: Any) -> None:  # noqa: N802 - the contract's name
+        await self._unary(stream, "QueryEvents", dashboard_pb2.QueryEventsResponse())
+
     async def GetBatch(self, stream: Any) -> None:  # noqa: N802 - the contract's name
         await self._unary(stream, "GetBatch", dashboard_pb2.GetBatchResponse())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,16 +15,21 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from trainmon.config import parse_address
+from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.dashboard_pb2 import (
     DeleteSessionRequest,
+    EventKind,
     ListSessionsRequest,
     ListSessionsResponse,
+    QueryEventsRequest,
+    QueryEventsResponse,
     QueryMetricsRequest,
     QueryMetricsResponse,
     SessionSnapshot,
     WatchSessionRequest,
 )
+from trainmon.v1.telemetry_pb2 import EpochData, ErrorResponse, StatusUpdate
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -121,6 +126,38 @@ class Client:
         """Return scalars."""
         with self._telling():
             return await self._stub.QueryMetrics(request, timeout=_WORK_TIMEOUT_S)
+
+    async def epochs(self, session_id: str) -> list[EpochData]:
+        """Return every epoch that is kept, in the order they ended."""
+        pages = self._events(session_id, EventKind.EVENT_KIND_EPOCH)
+        return [each async for page in pages for each in page.epochs]
+
+    async def commands(self, session_id: str) -> list[CommandRecord]:
+        """Return every command that is kept, in the order they were asked for."""
+        pages = self._events(session_id, EventKind.EVENT_KIND_COMMAND)
+        return [each async for page in pages for each in page.commands]
+
+    async def errors(self, session_id: str) -> list[ErrorResponse]:
+        """Return every error that is kept, the oldest first."""
+        pages = self._events(session_id, EventKind.EVENT_KIND_ERROR)
+        return [each async for page in pages for each in page.errors]
+
+    async def states(self, session_id: str) -> list[StatusUpdate]:
+        """Return everything that is kept of what the training said it does, the oldest first."""
+        pages = self._events(session_id, EventKind.EVENT_KIND_STATUS)
+        return [each async for page in pages for each in page.statuses]
+
+    async def _events(
+        self, session_id: str, kind: EventKind
+    ) -> AsyncGenerator[QueryEventsResponse, None]:
+        request = QueryEventsRequest(session_id=session_id, kind=kind)
+        while True:
+            with self._telling():
+                page = await self._stub.QueryEvents(request, timeout=_WORK_TIMEOUT_S)
+            yield page
+            if not page.next:
+                return
+            request.after = page.next
 
     async def delete(self, session_id: str) -> None:
         """Have an ended session forgotten."""

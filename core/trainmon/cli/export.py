@@ -1,4 +1,4 @@
-"""``trainmon export``: a session's scalars, epochs or commands as a table for other programs."""
+"""``trainmon export``: what is kept of a session as a table for other programs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from trainmon.cli.where import address_of, monitor_option
 
 if TYPE_CHECKING:
     from trainmon.cli.client import Client
+    from trainmon.cli.histories import Table
     from trainmon.cli.points import Piece, PointReader
     from trainmon.cli.tables import Column, TableWriter
     from trainmon.v1.dashboard_pb2 import SessionSummary
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 _PARQUET_ENDINGS = (".parquet", ".pq")
-#: Of epochs and of commands a monitor tells the newest 512 KiB; the next could have been as large
-#: as what is left.
-_NEARLY_CUT_BYTES = 448 << 10
 #: Names of series that a message lists.
 _MAX_NAMES = 30
 
@@ -53,10 +51,10 @@ class _Options:
 @click.argument("session", metavar="SESSION")
 @click.option(
     "--what",
-    type=click.Choice(["metrics", "epochs", "commands"]),
+    type=click.Choice(["metrics", "epochs", "commands", "errors", "states"]),
     default="metrics",
     show_default=True,
-    help="Every point of the series, or a row for each epoch or command.",
+    help="Every point of the series, or a row for each epoch, command, error or state.",
 )
 @click.option(
     "--format",
@@ -117,23 +115,22 @@ async def _export(address: str, wanted: str, options: _Options) -> None:
 
 
 async def _export_table(client: Client, summary: SessionSummary, options: _Options) -> str:
-    from trainmon.cli import histories
-
-    snapshot = await client.snapshot(summary.session_id)
-    if options.what == "epochs":
-        columns, cells = histories.epochs(snapshot.epochs)
-    else:
-        columns, cells = histories.commands(snapshot.commands)
+    columns, cells = await _asked(client, summary.session_id, options.what)
     with _writing(summary, options, columns) as writer:
         writer.write(cells)
-    told = snapshot.epochs if options.what == "epochs" else snapshot.commands
-    if sum(each.ByteSize() for each in told) > _NEARLY_CUT_BYTES:
-        click.echo(
-            f"Warning: a monitor tells of the newest {options.what} only, half a megabyte of them: "
-            "there may be older ones",
-            err=True,
-        )
     return f"{len(cells[0]):,} {options.what if len(cells[0]) != 1 else options.what[:-1]}"
+
+
+async def _asked(client: Client, session_id: str, what: str) -> Table:
+    from trainmon.cli import histories
+
+    if what == "epochs":
+        return histories.epochs(await client.epochs(session_id))
+    if what == "commands":
+        return histories.commands(await client.commands(session_id))
+    if what == "errors":
+        return histories.errors(await client.errors(session_id))
+    return histories.states(await client.states(session_id))
 
 
 async def _export_metrics(client: Client, summary: SessionSummary, options: _Options) -> str:

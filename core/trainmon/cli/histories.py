@@ -1,4 +1,4 @@
-"""A session's epochs and commands as tables."""
+"""A session's epochs, commands, errors and states as tables."""
 
 from __future__ import annotations
 
@@ -10,9 +10,26 @@ from google.protobuf.message import Message
 from trainmon.cli.tables import Column
 from trainmon.cli.text import enum_name
 from trainmon.v1.control_pb2 import CommandRecord, CommandState, ControlCommand
-from trainmon.v1.telemetry_pb2 import ConvergenceStatus, EpochData
+from trainmon.v1.telemetry_pb2 import (
+    ConvergenceStatus,
+    EpochData,
+    ErrorCode,
+    ErrorResponse,
+    StatusUpdate,
+    TrainingStatus,
+)
 
-__all__ = ["Table", "action_of", "asked_ms", "commands", "convergence_name", "epochs", "state_of"]
+__all__ = [
+    "Table",
+    "action_of",
+    "asked_ms",
+    "commands",
+    "convergence_name",
+    "epochs",
+    "errors",
+    "state_of",
+    "states",
+]
 
 Table = tuple[Sequence[Column], list[list[Any]]]
 """The columns, and as many lists of cells, equally long."""
@@ -58,6 +75,32 @@ def commands(told: Sequence[CommandRecord]) -> Table:
         (Column("message", "text"), lambda record: record.result.message),
     ]
     return _table(makers, told)
+
+
+def errors(told: Sequence[ErrorResponse]) -> Table:
+    """Return the errors, the oldest first."""
+    makers: list[tuple[Column, Callable[[ErrorResponse], Any]]] = [
+        (Column("time_ms", "whole"), lambda error: error.timestamp_ms),
+        (Column("code", "text"), lambda error: enum_name(ErrorCode, error.code, "ERROR_CODE_")),
+        (Column("message", "text"), lambda error: error.message),
+    ]
+    return _table(makers, told)
+
+
+def states(told: Sequence[StatusUpdate]) -> Table:
+    """Return what the training said it does, the oldest first."""
+    makers: list[tuple[Column, Callable[[StatusUpdate], Any]]] = [
+        (Column("time_ms", "whole"), lambda update: update.timestamp_ms),
+        (Column("status", "text"), _status_of),
+        (Column("step", "whole"), _optional("global_step")),
+        (Column("message", "text"), lambda update: update.message),
+    ]
+    return _table(makers, told)
+
+
+def _status_of(update: StatusUpdate) -> str:
+    """Return what a training said it does, as people read it."""
+    return enum_name(TrainingStatus, update.status, "TRAINING_STATUS_")
 
 
 def _table(makers: Sequence[tuple[Column, Callable[[Any], Any]]], told: Sequence[Any]) -> Table:

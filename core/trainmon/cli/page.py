@@ -11,12 +11,12 @@ from trainmon.cli.standings import Standing
 from trainmon.cli.text import ago, aligned, enum_name, lasting, moment, printable, since, state_name
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.dashboard_pb2 import SessionSnapshot, SessionSummary
-from trainmon.v1.telemetry_pb2 import EpochData, ErrorCode, PerformanceData
+from trainmon.v1.telemetry_pb2 import EpochData, ErrorCode, ErrorResponse, PerformanceData
 
 __all__ = ["page"]
 
-#: The newest so many epochs and commands are shown, and the first so many ranks.
-_MAX_EPOCHS, _MAX_COMMANDS, _MAX_RANKS = 10, 20, 16
+#: The newest so many epochs, commands and errors are shown, and the first so many ranks.
+_MAX_EPOCHS, _MAX_COMMANDS, _MAX_ERRORS, _MAX_RANKS = 10, 20, 20, 16
 _Cells = tuple[str, ...]
 
 
@@ -24,7 +24,7 @@ def page(snapshot: SessionSnapshot, standings: Sequence[Standing], series: int) 
     """Yield the lines of a session's page.
 
     Args:
-        snapshot: The session.
+        snapshot: The session, with all of its epochs, commands and errors.
         standings: How its series stand.
         series: How many series it has, where more than are told of.
     """
@@ -40,7 +40,8 @@ def page(snapshot: SessionSnapshot, standings: Sequence[Standing], series: int) 
     title = _cut("commands", len(commands), len(snapshot.commands), "last")
     yield from _section(title, _commands(commands))
     yield from _section("notes", [(line,) for note in snapshot.notes for line in _lines(note)])
-    yield from _section("errors", _errors(snapshot))
+    errors = snapshot.errors[-_MAX_ERRORS:]
+    yield from _section(_cut("errors", len(errors), len(snapshot.errors), "last"), _errors(errors))
 
 
 def _section(title: str, rows: Sequence[_Cells]) -> Iterator[str]:
@@ -245,12 +246,12 @@ def _effect(record: CommandRecord) -> str:
     )
 
 
-def _errors(snapshot: SessionSnapshot) -> list[_Cells]:
+def _errors(errors: Sequence[ErrorResponse]) -> list[_Cells]:
     return [
         (
             moment(error.timestamp_ms),
             enum_name(ErrorCode, error.code, "ERROR_CODE_"),
             printable(error.message),
         )
-        for error in snapshot.errors
+        for error in errors
     ]

@@ -47,4 +47,10 @@ async def _asked(address: str, wanted: str) -> tuple[SessionSnapshot, Sequence[S
     async with Client(address) as client:
         session_id = find_session((await client.sessions()).sessions, wanted).session_id
         snapshot = await client.snapshot(session_id)
+        # A snapshot has the newest only of these.
+        for name in ("epochs", "commands", "errors"):
+            snapshot.ClearField(name)
+        snapshot.epochs.extend(await client.epochs(session_id))
+        snapshot.commands.extend(await client.commands(session_id))
+        snapshot.errors.extend(await client.errors(session_id))
         return snapshot, *(await standings(client, session_id, _MAX_SERIES))

@@ -11,6 +11,7 @@ from grpclib.const import Status
 from trainmon.monitor.answers import AnswerRoom
 from trainmon.monitor.doors import answering_refusals, require_known_caller, run_outlet
 from trainmon.monitor.framing import receive_request
+from trainmon.monitor.past import past_events
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.summaries import snapshot
@@ -24,6 +25,8 @@ from trainmon.v1.dashboard_pb2 import (
     GetBatchResponse,
     ListSessionsRequest,
     ListSessionsResponse,
+    QueryEventsRequest,
+    QueryEventsResponse,
     QueryMetricsRequest,
     QueryMetricsResponse,
     SendCommandRequest,
@@ -190,6 +193,17 @@ class DashboardService(DashboardServiceBase):
         cursor = session.hub.cursor
         series = await self._backend.store.metrics(session.id, _query(request, most_bytes))
         return QueryMetricsResponse(series=series, cursor=cursor, timestamp_ms=self._now())
+
+    async def QueryEvents(  # noqa: N802 - the contract's name
+        self, stream: Stream[QueryEventsRequest, QueryEventsResponse]
+    ) -> None:
+        """Answer with a page of epochs, commands, errors or states."""
+        request = await self._request(stream, QueryEventsRequest)
+        with answering_refusals():
+            session = await self._backend.registry.require(request.session_id)
+            response = await past_events(self._backend.store, session, request)
+        response.timestamp_ms = self._now()
+        await stream.send_message(response)
 
     async def GetBatch(  # noqa: N802 - the contract's name
         self, stream: Stream[GetBatchRequest, GetBatchResponse]

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from trainmon.config import Settings
-from trainmon.errors import PluginError, TrainmonError
+from trainmon.errors import TrainmonError
 from trainmon.monitor.backend import TICK_S, Backend
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.dashboard import DashboardService

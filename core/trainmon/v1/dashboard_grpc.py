@@ -41,6 +41,10 @@ class DashboardServiceBase(abc.ABC):
         pass
 
     @abc.abstractmethod
+    async def QueryEvents(self, stream: 'grpclib.server.Stream[trainmon.v1.dashboard_pb2.QueryEventsRequest, trainmon.v1.dashboard_pb2.QueryEventsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
     async def DeleteSession(self, stream: 'grpclib.server.Stream[trainmon.v1.dashboard_pb2.DeleteSessionRequest, trainmon.v1.dashboard_pb2.DeleteSessionResponse]') -> None:
         pass
 
@@ -81,6 +85,12 @@ class DashboardServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 trainmon.v1.dashboard_pb2.GetBatchRequest,
                 trainmon.v1.dashboard_pb2.GetBatchResponse,
+            ),
+            '/trainmon.v1.DashboardService/QueryEvents': grpclib.const.Handler(
+                self.QueryEvents,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                trainmon.v1.dashboard_pb2.QueryEventsRequest,
+                trainmon.v1.dashboard_pb2.QueryEventsResponse,
             ),
             '/trainmon.v1.DashboardService/DeleteSession': grpclib.const.Handler(
                 self.DeleteSession,
@@ -129,6 +139,12 @@ class DashboardServiceStub:
             '/trainmon.v1.DashboardService/GetBatch',
             trainmon.v1.dashboard_pb2.GetBatchRequest,
             trainmon.v1.dashboard_pb2.GetBatchResponse,
+        )
+        self.QueryEvents = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/trainmon.v1.DashboardService/QueryEvents',
+            trainmon.v1.dashboard_pb2.QueryEventsRequest,
+            trainmon.v1.dashboard_pb2.QueryEventsResponse,
         )
         self.DeleteSession = grpclib.client.UnaryUnaryMethod(
             channel,

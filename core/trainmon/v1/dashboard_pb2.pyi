@@ -22,6 +22,14 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_STALLED: _ClassVar[SessionState]
     SESSION_STATE_LINK_LOST: _ClassVar[SessionState]
     SESSION_STATE_DIED: _ClassVar[SessionState]
+
+class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVENT_KIND_UNSPECIFIED: _ClassVar[EventKind]
+    EVENT_KIND_EPOCH: _ClassVar[EventKind]
+    EVENT_KIND_COMMAND: _ClassVar[EventKind]
+    EVENT_KIND_ERROR: _ClassVar[EventKind]
+    EVENT_KIND_STATUS: _ClassVar[EventKind]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_STARTING: SessionState
 SESSION_STATE_RUNNING: SessionState
@@ -34,6 +42,11 @@ SESSION_STATE_FAILED: SessionState
 SESSION_STATE_STALLED: SessionState
 SESSION_STATE_LINK_LOST: SessionState
 SESSION_STATE_DIED: SessionState
+EVENT_KIND_UNSPECIFIED: EventKind
+EVENT_KIND_EPOCH: EventKind
+EVENT_KIND_COMMAND: EventKind
+EVENT_KIND_ERROR: EventKind
+EVENT_KIND_STATUS: EventKind
 
 class RankSummary(_message.Message):
     __slots__ = ("rank", "producer_id", "hostname", "pid", "state", "last_seen_ms")
@@ -264,6 +277,34 @@ class GetBatchResponse(_message.Message):
     batch_data: _telemetry_pb2.BatchData
     timestamp_ms: int
     def __init__(self, batch_data: _Optional[_Union[_telemetry_pb2.BatchData, _Mapping]] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
+
+class QueryEventsRequest(_message.Message):
+    __slots__ = ("session_id", "kind", "after", "timestamp_ms")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    kind: EventKind
+    after: int
+    timestamp_ms: int
+    def __init__(self, session_id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., after: _Optional[int] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
+
+class QueryEventsResponse(_message.Message):
+    __slots__ = ("epochs", "commands", "errors", "statuses", "next", "timestamp_ms")
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    epochs: _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.EpochData]
+    commands: _containers.RepeatedCompositeFieldContainer[_control_pb2.CommandRecord]
+    errors: _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.ErrorResponse]
+    statuses: _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.StatusUpdate]
+    next: int
+    timestamp_ms: int
+    def __init__(self, epochs: _Optional[_Iterable[_Union[_telemetry_pb2.EpochData, _Mapping]]] = ..., commands: _Optional[_Iterable[_Union[_control_pb2.CommandRecord, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_telemetry_pb2.ErrorResponse, _Mapping]]] = ..., statuses: _Optional[_Iterable[_Union[_telemetry_pb2.StatusUpdate, _Mapping]]] = ..., next: _Optional[int] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
 
 class DeleteSessionRequest(_message.Message):
     __slots__ = ("session_id", "timestamp_ms")

@@ -71,6 +71,11 @@ class DashboardServiceStub(object):
                 request_serializer=trainmon_dot_v1_dot_dashboard__pb2.GetBatchRequest.SerializeToString,
                 response_deserializer=trainmon_dot_v1_dot_dashboard__pb2.GetBatchResponse.FromString,
                 _registered_method=True)
+        self.QueryEvents = channel.unary_unary(
+                '/trainmon.v1.DashboardService/QueryEvents',
+                request_serializer=trainmon_dot_v1_dot_dashboard__pb2.QueryEventsRequest.SerializeToString,
+                response_deserializer=trainmon_dot_v1_dot_dashboard__pb2.QueryEventsResponse.FromString,
+                _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/trainmon.v1.DashboardService/DeleteSession',
                 request_serializer=trainmon_dot_v1_dot_dashboard__pb2.DeleteSessionRequest.SerializeToString,
@@ -128,6 +133,15 @@ class DashboardServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryEvents(self, request, context):
+        """Epochs, commands, errors or states of a session, the oldest first, a page at a time: all that
+        are kept, where a snapshot has the newest only. NOT_FOUND for an unknown session,
+        INVALID_ARGUMENT for a kind that this monitor does not know.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSession(self, request, context):
         """Forgets an ended session. FAILED_PRECONDITION while it is live.
         """
@@ -167,6 +181,11 @@ def add_DashboardServiceServicer_to_server(servicer, server):
                     servicer.GetBatch,
                     request_deserializer=trainmon_dot_v1_dot_dashboard__pb2.GetBatchRequest.FromString,
                     response_serializer=trainmon_dot_v1_dot_dashboard__pb2.GetBatchResponse.SerializeToString,
+            ),
+            'QueryEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryEvents,
+                    request_deserializer=trainmon_dot_v1_dot_dashboard__pb2.QueryEventsRequest.FromString,
+                    response_serializer=trainmon_dot_v1_dot_dashboard__pb2.QueryEventsResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
@@ -336,6 +355,33 @@ class DashboardService(object):
             '/trainmon.v1.DashboardService/GetBatch',
             trainmon_dot_v1_dot_dashboard__pb2.GetBatchRequest.SerializeToString,
             trainmon_dot_v1_dot_dashboard__pb2.GetBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trainmon.v1.DashboardService/QueryEvents',
+            trainmon_dot_v1_dot_dashboard__pb2.QueryEventsRequest.SerializeToString,
+            trainmon_dot_v1_dot_dashboard__pb2.QueryEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -294,14 +294,36 @@ async def test_epochs_are_a_table(fed, trainmon):
     assert second["convergence"] == "improving"
 
 
-async def test_that_older_epochs_are_not_told_of_is_said(fed, trainmon):
-    """Of a great many epochs the monitor tells the newest, and the command says so."""
+@both_stores
+async def test_every_epoch_is_told_of(fed, trainmon):
+    """Of a great many epochs, more than a snapshot or an answer has room for, none is left out."""
     metrics = {f"metric {number}": 0.5 for number in range(200)}
-    session = await fed.session(*(EpochData(epoch=each, metrics=metrics) for each in range(200)))
+    session = await fed.session(*(EpochData(epoch=each, metrics=metrics) for each in range(700)))
     done = await trainmon("export", session, "--what", "epochs")
-    assert done.exit_code == 0
-    assert done.stderr.startswith("Warning: a monitor tells of the newest epochs only")
-    assert table(done.stdout)[-1]["epoch"] == "199"
+    assert (done.exit_code, done.stderr) == (0, "700 epochs\n")
+    assert [row["epoch"] for row in table(done.stdout)] == [str(each) for each in range(700)]
+    assert "epochs (the last 10 of 700)" in (await trainmon("show", session)).stdout
+
+
+@pytest.mark.parametrize("fed", ["sqlite"], indirect=True)
+async def test_states_and_errors_are_tables(fed, trainmon, said):
+    """What the training said it does, and what it was told of, each with its time and words."""
+    session = await fed.session(
+        said("RUNNING", "off we go"), MetricData(series=[MetricSeries(name="")]), said("PAUSED", "")
+    )
+    states = table((await trainmon("export", session, "--what", "states")).stdout)
+    assert [(each["status"], each["message"]) for each in states] == [
+        ("running", ""),
+        ("running", "off we go"),
+        ("paused", ""),
+        ("completed", ""),
+    ]
+    done = await trainmon("export", session, "--what", "errors")
+    (error,) = table(done.stdout)
+    assert error["code"] == "invalid message"
+    assert "its name has 0 characters" in error["message"]
+    assert int(error["time_ms"]) > 1.7e12
+    assert done.stderr == "1 error\n"
 
 
 @both_stores

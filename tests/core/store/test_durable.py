@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from itertools import pairwise
@@ -21,6 +22,7 @@ from trainmon.v1.telemetry_pb2 import (
     TrainingStatus,
 )
 
+APPLIED = CommandState.COMMAND_STATE_APPLIED
 RUNNING = TrainingStatus.TRAINING_STATUS_RUNNING
 
 
@@ -88,6 +90,39 @@ async def test_positions_tell_what_came_after(open_history, rows_of, session_rec
     ]
     assert (stored.position, stored.floor) == (3, 0)
     assert MetricData.FromString(stored.events[0].message).timestamp_ms == 5
+
+
+async def test_everything_that_happened_is_told_in_pages(open_history, tmp_path, session_record):
+    """Each command is there once, where it was first, as it is now: not only the newest."""
+    store = open_history()
+    await store.put_session(session_record())
+    names = [str(number) for number in range(4500)]
+    await asyncio.gather(*(store.put_command(command(name)) for name in names))
+    await store.put_command(command("7", CommandState.COMMAND_STATE_APPLIED))
+    for number in range(3):
+        await store.append("s", Record("p", number + 1, epoch=EpochData(epoch=number)))
+        message = str(number) * 700_000
+        await store.put_error("s", ErrorResponse(message=message))
+
+    async def pages(kind):
+        after, found = 0, []
+        while True:
+            page = await store.events("s", kind, after)
+            found.append(page.messages)
+            if not page.next:
+                return found
+            after = page.next
+
+    told = await pages("command_record")
+    assert [len(page) for page in told] == [2000, 2000, 500]
+    records = [CommandRecord.FromString(each) for page in told for each in page]
+    assert [each.command.command_id for each in records] == names
+    assert [number for number, each in enumerate(records) if each.state == APPLIED] == [7]
+    assert [len(page) for page in await pages("error")] == [2, 1]
+    (epochs,) = await pages("epoch_data")
+    assert [EpochData.FromString(each).epoch for each in epochs] == [0, 1, 2]
+    assert await pages("status_update") == [[]]
+    assert (await store.events("no such session", "error", 0)).messages == ()
 
 
 async def test_compaction_moves_the_floor(open_history, rows_of, session_record, small_chunks):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerTooLargeError",
     "Appended",
+    "EventsPage",
     "ListedSession",
     "MetricsQuery",
     "ProducerRecord",
@@ -139,6 +140,16 @@ class StoredEvent:
     """``metric_data``, ``epoch_data``, ``status_update``, ``command_record`` or ``error``."""
     message: bytes
     """Serialised."""
+
+
+@dataclass(frozen=True)
+class EventsPage:
+    """Some of what happened in a session, all of one kind, the oldest first."""
+
+    messages: Sequence[bytes]
+    """Serialised."""
+    next: int = 0
+    """Where the next page goes on; 0: there is none."""
 
 
 @dataclass(frozen=True)
@@ -304,6 +315,24 @@ class Store(ABC):
         session_id: str,  # noqa: ARG002 - for those that keep sessions
     ) -> StoredSession | None:
         """Return a session with all that was put before this was called; None: there is none."""
+        return None
+
+    async def events(
+        self,
+        session_id: str,  # noqa: ARG002 - for those that keep events
+        kind: str,  # noqa: ARG002
+        after: int,  # noqa: ARG002
+    ) -> EventsPage | None:
+        """Return a page of all that was kept of a kind.
+
+        Args:
+            session_id: Whose.
+            kind: As of a :class:`StoredEvent`, but for ``metric_data``.
+            after: ``next`` of the page before; 0: from the first.
+
+        Returns:
+            None where the store keeps none: what the session holds in memory is all there is.
+        """
         return None
 
     async def try_write(self) -> bool:

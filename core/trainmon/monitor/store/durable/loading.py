@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from sqlalchemy import Connection, Table, select
 
 from trainmon.monitor.store.base import (
+    EventsPage,
     ListedSession,
     ProducerRecord,
     SessionRecord,
@@ -28,7 +29,16 @@ from trainmon.v1.telemetry_pb2 import (
     StatusUpdate,
 )
 
-__all__ = ["COMMAND", "EPOCH", "ERROR", "METRICS", "STATUS", "list_sessions", "load_session"]
+__all__ = [
+    "COMMAND",
+    "EPOCH",
+    "ERROR",
+    "METRICS",
+    "STATUS",
+    "list_sessions",
+    "load_session",
+    "read_events",
+]
 
 #: Kinds of what is kept, as viewers are told of it.
 COMMAND, EPOCH, ERROR, METRICS = "command_record", "epoch_data", "error", "metric_data"
@@ -38,6 +48,8 @@ _EVENT_BYTES = 1 << 20
 _NEWEST_ERRORS = 20
 #: Commands that have ended are read back up to this number; all are kept.
 _NEWEST_COMMANDS = 1000
+#: A page of events has at most so many, and ends with the one that brings it to this size.
+_PAGE_EVENTS, _PAGE_BYTES = 2000, 1 << 20
 _MESSAGES: dict[str, type[Message]] = {
     COMMAND: CommandRecord,
     EPOCH: EpochData,
@@ -167,6 +179,39 @@ class _Facts:
             for row in reversed(found)
         )
         return [each for each in told if each is not None]
+
+
+def read_events(
+    connection: Connection, session: int, kind: str, after: int, damage: Damage
+) -> EventsPage:
+    """Return a page of the facts of a kind, in the order they were first put.
+
+    Args:
+        connection: In a transaction.
+        session: The key of the session.
+        kind: Which.
+        after: Where the page before ended; 0: from the first.
+        damage: Hears of what cannot be read.
+    """
+    table = schema.facts
+    chosen = (table.c.session == session) & (table.c.kind == kind) & (table.c.born > after)
+    found = connection.execute(
+        select(table.c.born, table.c.position, table.c.message)
+        .where(chosen)
+        .order_by(table.c.born)
+        .limit(_PAGE_EVENTS)
+    ).all()
+    messages: list[bytes] = []
+    left, last = _PAGE_BYTES, after
+    for row in found:
+        last = row.born
+        if _decoded(_MESSAGES[kind], row.message, _named(kind, row.position, session), damage):
+            messages.append(row.message)
+        left -= len(row.message)
+        if left < 0:
+            break
+    done = not found or (last == found[-1].born and len(found) < _PAGE_EVENTS)
+    return EventsPage(messages, 0 if done else last)
 
 
 def _named(kind: str, position: int, session: int) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from trainmon.monitor.store.base import (
     Appended,
+    EventsPage,
     ListedSession,
     MetricsQuery,
     Record,
@@ -34,7 +35,7 @@ from trainmon.monitor.store.durable.checking import BackgroundCheck
 from trainmon.monitor.store.durable.damage import Damage
 from trainmon.monitor.store.durable.finding import find_session
 from trainmon.monitor.store.durable.ledger import HistoryLedger
-from trainmon.monitor.store.durable.loading import list_sessions, load_session
+from trainmon.monitor.store.durable.loading import list_sessions, load_session, read_events
 from trainmon.monitor.store.durable.pictures import Pictures
 from trainmon.monitor.store.durable.reading import read_metrics
 from trainmon.monitor.store.durable.segments import Segments
@@ -182,11 +183,27 @@ class SqlStore(Store):
 
     async def load(self, session_id: str) -> StoredSession | None:
         """Return a session; see :class:`Store`."""
-        with suppress(StoreWriteError):  # what cannot be written hides nothing of what was
-            await self._write(lambda _: None)  # what was given before is committed with it
+        await self._catch_up()
         return await self._read(
             lambda each: load_session(each, session_id, self._pictures, self._damage)
         )
+
+    async def events(self, session_id: str, kind: str, after: int) -> EventsPage | None:
+        """Return a page of what happened; see :class:`Store`."""
+
+        def read(connection: Connection) -> EventsPage:
+            session = find_session(connection, session_id)
+            if session is None:
+                return EventsPage(())
+            return read_events(connection, session, kind, after, self._damage)
+
+        await self._catch_up()
+        return await self._read(read)
+
+    async def _catch_up(self) -> None:
+        """Let what was given before be committed, if that is possible."""
+        with suppress(StoreWriteError):
+            await self._write(lambda _: None)
 
     async def _read(self, question: Callable[[Connection], _Result]) -> _Result:
         def answer() -> _Result:

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trainmon/v1/dashboard.proto.
  */
 export const file_trainmon_v1_dashboard: GenFile = /*@__PURE__*/
-  fileDesc("Cht0cmFpbm1vbi92MS9kYXNoYm9hcmQucHJvdG8SC3RyYWlubW9uLnYxIo8BCgtSYW5rU3VtbWFyeRIMCgRyYW5rGAEgASgNEhMKC3Byb2R1Y2VyX2lkGAIgASgJEhAKCGhvc3RuYW1lGAMgASgJEgsKA3BpZBgEIAEoDRIoCgVzdGF0ZRgFIAEoDjIZLnRyYWlubW9uLnYxLlNlc3Npb25TdGF0ZRIUCgxsYXN0X3NlZW5fbXMYBiABKAQi1AQKDlNlc3Npb25TdW1tYXJ5EhIKCnNlc3Npb25faWQYASABKAkSFAoMc2Vzc2lvbl9uYW1lGAIgASgJEhEKCWZyYW1ld29yaxgDIAEoCRIoCgVzdGF0ZRgEIAEoDjIZLnRyYWlubW9uLnYxLlNlc3Npb25TdGF0ZRIUCgx0aW1lc3RhbXBfbXMYBSABKAQSDQoFZXBvY2gYBiABKA0SGQoMdG90YWxfZXBvY2hzGAcgASgNSACIAQESEwoLYmF0Y2hfaW5kZXgYCCABKAQSHgoRYmF0Y2hlc19wZXJfZXBvY2gYCSABKARIAYgBARIYCgtnbG9iYWxfc3RlcBgKIAEoBEgCiAEBEhEKBGxvc3MYCyABKAFIA4gBARITCgtjdXJyZW50X2ZwcxgMIAEoAhITCgthdmVyYWdlX2ZwcxgNIAEoAhIbChNwaWN0dXJlc19wZXJfc2Vjb25kGA4gASgCEhIKCndvcmxkX3NpemUYDyABKA0SJwoFcmFua3MYECADKAsyGC50cmFpbm1vbi52MS5SYW5rU3VtbWFyeRISCgpzdGFydGVkX21zGBEgASgEEhUKCGVuZGVkX21zGBIgASgESASIAQESFAoMbGFzdF9zZWVuX21zGBMgASgEEhYKDnN0YXR1c19tZXNzYWdlGBQgASgJEg8KB3ZpZXdlcnMYFSABKA1CDwoNX3RvdGFsX2Vwb2Noc0IUChJfYmF0Y2hlc19wZXJfZXBvY2hCDgoMX2dsb2JhbF9zdGVwQgcKBV9sb3NzQgsKCV9lbmRlZF9tcyJbChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhQKDHRpbWVzdGFtcF9tcxgBIAEoBBIUCgxtYXhfc2Vzc2lvbnMYAiABKA0SGAoQYWZ0ZXJfc2Vzc2lvbl9pZBgDIAEoCSJtChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIUCgx0aW1lc3RhbXBfbXMYASABKAQSLQoIc2Vzc2lvbnMYAiADKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeRIQCghsZWZ0X291dBgDIAEoDSIsChRXYXRjaFNlc3Npb25zUmVxdWVzdBIUCgx0aW1lc3RhbXBfbXMYASABKAQiiAEKFVdhdGNoU2Vzc2lvbnNSZXNwb25zZRIUCgx0aW1lc3RhbXBfbXMYASABKAQSLQoIc2Vzc2lvbnMYAiADKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeRIbChNyZW1vdmVkX3Nlc3Npb25faWRzGAMgAygJEg0KBXJlc2V0GAQgASgIIoQBChNXYXRjaFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSGQoRZnJhbWVzX3Blcl9zZWNvbmQYAiABKAISEQoJdGlsZV9zaXplGAMgASgNEhUKDXJlc3VtZV9jdXJzb3IYBCABKAkSFAoMdGltZXN0YW1wX21zGAUgASgEIuEDCg9TZXNzaW9uU25hcHNob3QSLAoHc3VtbWFyeRgBIAEoCzIbLnRyYWlubW9uLnYxLlNlc3Npb25TdW1tYXJ5EkEKDHJlZ2lzdHJhdGlvbhgCIAEoCzIrLnRyYWlubW9uLnYxLlJlZ2lzdGVyVHJhaW5pbmdTZXNzaW9uUmVxdWVzdBIqCgZjb25maWcYAyABKAsyGi50cmFpbm1vbi52MS5TZXNzaW9uQ29uZmlnEiYKBmVwb2NocxgEIAMoCzIWLnRyYWlubW9uLnYxLkVwb2NoRGF0YRIsCghjb21tYW5kcxgFIAMoCzIaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmQSNgoQcGVyZm9ybWFuY2VfZGF0YRgGIAEoCzIcLnRyYWlubW9uLnYxLlBlcmZvcm1hbmNlRGF0YRIqCgpiYXRjaF9kYXRhGAcgASgLMhYudHJhaW5tb24udjEuQmF0Y2hEYXRhEg0KBXJlc2V0GAggASgIEhQKDHRpbWVzdGFtcF9tcxgJIAEoBBINCgVub3RlcxgKIAMoCRIXCg9taXNzaW5nX3JlY29yZHMYCyABKAQSKgoGZXJyb3JzGAwgAygLMhoudHJhaW5tb24udjEuRXJyb3JSZXNwb25zZSJPCglLZWVwQWxpdmUSFAoMdGltZXN0YW1wX21zGAEgASgEEiwKB3N1bW1hcnkYAiABKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeSKCBAoUV2F0Y2hTZXNzaW9uUmVzcG9uc2USFAoMdGltZXN0YW1wX21zGAEgASgEEg4KBmN1cnNvchgCIAEoCRIwCghzbmFwc2hvdBgDIAEoCzIcLnRyYWlubW9uLnYxLlNlc3Npb25TbmFwc2hvdEgAEiwKCmJhdGNoX2RhdGEYBCABKAsyFi50cmFpbm1vbi52MS5CYXRjaERhdGFIABIsCgplcG9jaF9kYXRhGAUgASgLMhYudHJhaW5tb24udjEuRXBvY2hEYXRhSAASOAoQcGVyZm9ybWFuY2VfZGF0YRgGIAEoCzIcLnRyYWlubW9uLnYxLlBlcmZvcm1hbmNlRGF0YUgAEjIKDXN0YXR1c191cGRhdGUYByABKAsyGS50cmFpbm1vbi52MS5TdGF0dXNVcGRhdGVIABIuCgttZXRyaWNfZGF0YRgIIAEoCzIXLnRyYWlubW9uLnYxLk1ldHJpY0RhdGFIABI0Cg5jb21tYW5kX3JlY29yZBgJIAEoCzIaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmRIABIrCgVlcnJvchgKIAEoCzIaLnRyYWlubW9uLnYxLkVycm9yUmVzcG9uc2VIABIsCgprZWVwX2FsaXZlGAsgASgLMhYudHJhaW5tb24udjEuS2VlcEFsaXZlSABCBwoFZXZlbnQibAoSU2VuZENvbW1hbmRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSLAoHY29tbWFuZBgCIAEoCzIbLnRyYWlubW9uLnYxLkNvbnRyb2xDb21tYW5kEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCKxAQoTUXVlcnlNZXRyaWNzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg4KBnNlcmllcxgCIAMoCRIXCgpmaXJzdF9zdGVwGAMgASgESACIAQESFgoJbGFzdF9zdGVwGAQgASgESAGIAQESEgoKbWF4X3BvaW50cxgFIAEoDRIUCgx0aW1lc3RhbXBfbXMYBiABKARCDQoLX2ZpcnN0X3N0ZXBCDAoKX2xhc3Rfc3RlcCJnChRRdWVyeU1ldHJpY3NSZXNwb25zZRIpCgZzZXJpZXMYASADKAsyGS50cmFpbm1vbi52MS5NZXRyaWNTZXJpZXMSDgoGY3Vyc29yGAIgASgJEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCJJCg9HZXRCYXRjaFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRzdGVwGAIgASgEEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCJUChBHZXRCYXRjaFJlc3BvbnNlEioKCmJhdGNoX2RhdGEYASABKAsyFi50cmFpbm1vbi52MS5CYXRjaERhdGESFAoMdGltZXN0YW1wX21zGAIgASgEIkAKFERlbGV0ZVNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSFAoMdGltZXN0YW1wX21zGAIgASgEIi0KFURlbGV0ZVNlc3Npb25SZXNwb25zZRIUCgx0aW1lc3RhbXBfbXMYASABKAQq2gIKDFNlc3Npb25TdGF0ZRIdChlTRVNTSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWU0VTU0lPTl9TVEFURV9TVEFSVElORxABEhkKFVNFU1NJT05fU1RBVEVfUlVOTklORxACEhgKFFNFU1NJT05fU1RBVEVfUEFVU0VEEAMSHAoYU0VTU0lPTl9TVEFURV9FVkFMVUFUSU5HEAQSGgoWU0VTU0lPTl9TVEFURV9TVE9QUElORxAFEhsKF1NFU1NJT05fU1RBVEVfQ09NUExFVEVEEAYSGQoVU0VTU0lPTl9TVEFURV9TVE9QUEVEEAcSGAoUU0VTU0lPTl9TVEFURV9GQUlMRUQQCBIZChVTRVNTSU9OX1NUQVRFX1NUQUxMRUQQCRIbChdTRVNTSU9OX1NUQVRFX0xJTktfTE9TVBAKEhYKElNFU1NJT05fU1RBVEVfRElFRBALMtoEChBEYXNoYm9hcmRTZXJ2aWNlElMKDExpc3RTZXNzaW9ucxIgLnRyYWlubW9uLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIS50cmFpbm1vbi52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZRJYCg1XYXRjaFNlc3Npb25zEiEudHJhaW5tb24udjEuV2F0Y2hTZXNzaW9uc1JlcXVlc3QaIi50cmFpbm1vbi52MS5XYXRjaFNlc3Npb25zUmVzcG9uc2UwARJVCgxXYXRjaFNlc3Npb24SIC50cmFpbm1vbi52MS5XYXRjaFNlc3Npb25SZXF1ZXN0GiEudHJhaW5tb24udjEuV2F0Y2hTZXNzaW9uUmVzcG9uc2UwARJKCgtTZW5kQ29tbWFuZBIfLnRyYWlubW9uLnYxLlNlbmRDb21tYW5kUmVxdWVzdBoaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmQSUwoMUXVlcnlNZXRyaWNzEiAudHJhaW5tb24udjEuUXVlcnlNZXRyaWNzUmVxdWVzdBohLnRyYWlubW9uLnYxLlF1ZXJ5TWV0cmljc1Jlc3BvbnNlEkcKCEdldEJhdGNoEhwudHJhaW5tb24udjEuR2V0QmF0Y2hSZXF1ZXN0Gh0udHJhaW5tb24udjEuR2V0QmF0Y2hSZXNwb25zZRJWCg1EZWxldGVTZXNzaW9uEiEudHJhaW5tb24udjEuRGVsZXRlU2Vzc2lvblJlcXVlc3QaIi50cmFpbm1vbi52MS5EZWxldGVTZXNzaW9uUmVzcG9uc2ViBnByb3RvMw", [file_trainmon_v1_control, file_trainmon_v1_telemetry]);
+  fileDesc("Cht0cmFpbm1vbi92MS9kYXNoYm9hcmQucHJvdG8SC3RyYWlubW9uLnYxIo8BCgtSYW5rU3VtbWFyeRIMCgRyYW5rGAEgASgNEhMKC3Byb2R1Y2VyX2lkGAIgASgJEhAKCGhvc3RuYW1lGAMgASgJEgsKA3BpZBgEIAEoDRIoCgVzdGF0ZRgFIAEoDjIZLnRyYWlubW9uLnYxLlNlc3Npb25TdGF0ZRIUCgxsYXN0X3NlZW5fbXMYBiABKAQi1AQKDlNlc3Npb25TdW1tYXJ5EhIKCnNlc3Npb25faWQYASABKAkSFAoMc2Vzc2lvbl9uYW1lGAIgASgJEhEKCWZyYW1ld29yaxgDIAEoCRIoCgVzdGF0ZRgEIAEoDjIZLnRyYWlubW9uLnYxLlNlc3Npb25TdGF0ZRIUCgx0aW1lc3RhbXBfbXMYBSABKAQSDQoFZXBvY2gYBiABKA0SGQoMdG90YWxfZXBvY2hzGAcgASgNSACIAQESEwoLYmF0Y2hfaW5kZXgYCCABKAQSHgoRYmF0Y2hlc19wZXJfZXBvY2gYCSABKARIAYgBARIYCgtnbG9iYWxfc3RlcBgKIAEoBEgCiAEBEhEKBGxvc3MYCyABKAFIA4gBARITCgtjdXJyZW50X2ZwcxgMIAEoAhITCgthdmVyYWdlX2ZwcxgNIAEoAhIbChNwaWN0dXJlc19wZXJfc2Vjb25kGA4gASgCEhIKCndvcmxkX3NpemUYDyABKA0SJwoFcmFua3MYECADKAsyGC50cmFpbm1vbi52MS5SYW5rU3VtbWFyeRISCgpzdGFydGVkX21zGBEgASgEEhUKCGVuZGVkX21zGBIgASgESASIAQESFAoMbGFzdF9zZWVuX21zGBMgASgEEhYKDnN0YXR1c19tZXNzYWdlGBQgASgJEg8KB3ZpZXdlcnMYFSABKA1CDwoNX3RvdGFsX2Vwb2Noc0IUChJfYmF0Y2hlc19wZXJfZXBvY2hCDgoMX2dsb2JhbF9zdGVwQgcKBV9sb3NzQgsKCV9lbmRlZF9tcyJbChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhQKDHRpbWVzdGFtcF9tcxgBIAEoBBIUCgxtYXhfc2Vzc2lvbnMYAiABKA0SGAoQYWZ0ZXJfc2Vzc2lvbl9pZBgDIAEoCSJtChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIUCgx0aW1lc3RhbXBfbXMYASABKAQSLQoIc2Vzc2lvbnMYAiADKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeRIQCghsZWZ0X291dBgDIAEoDSIsChRXYXRjaFNlc3Npb25zUmVxdWVzdBIUCgx0aW1lc3RhbXBfbXMYASABKAQiiAEKFVdhdGNoU2Vzc2lvbnNSZXNwb25zZRIUCgx0aW1lc3RhbXBfbXMYASABKAQSLQoIc2Vzc2lvbnMYAiADKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeRIbChNyZW1vdmVkX3Nlc3Npb25faWRzGAMgAygJEg0KBXJlc2V0GAQgASgIIoQBChNXYXRjaFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSGQoRZnJhbWVzX3Blcl9zZWNvbmQYAiABKAISEQoJdGlsZV9zaXplGAMgASgNEhUKDXJlc3VtZV9jdXJzb3IYBCABKAkSFAoMdGltZXN0YW1wX21zGAUgASgEIuEDCg9TZXNzaW9uU25hcHNob3QSLAoHc3VtbWFyeRgBIAEoCzIbLnRyYWlubW9uLnYxLlNlc3Npb25TdW1tYXJ5EkEKDHJlZ2lzdHJhdGlvbhgCIAEoCzIrLnRyYWlubW9uLnYxLlJlZ2lzdGVyVHJhaW5pbmdTZXNzaW9uUmVxdWVzdBIqCgZjb25maWcYAyABKAsyGi50cmFpbm1vbi52MS5TZXNzaW9uQ29uZmlnEiYKBmVwb2NocxgEIAMoCzIWLnRyYWlubW9uLnYxLkVwb2NoRGF0YRIsCghjb21tYW5kcxgFIAMoCzIaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmQSNgoQcGVyZm9ybWFuY2VfZGF0YRgGIAEoCzIcLnRyYWlubW9uLnYxLlBlcmZvcm1hbmNlRGF0YRIqCgpiYXRjaF9kYXRhGAcgASgLMhYudHJhaW5tb24udjEuQmF0Y2hEYXRhEg0KBXJlc2V0GAggASgIEhQKDHRpbWVzdGFtcF9tcxgJIAEoBBINCgVub3RlcxgKIAMoCRIXCg9taXNzaW5nX3JlY29yZHMYCyABKAQSKgoGZXJyb3JzGAwgAygLMhoudHJhaW5tb24udjEuRXJyb3JSZXNwb25zZSJPCglLZWVwQWxpdmUSFAoMdGltZXN0YW1wX21zGAEgASgEEiwKB3N1bW1hcnkYAiABKAsyGy50cmFpbm1vbi52MS5TZXNzaW9uU3VtbWFyeSKCBAoUV2F0Y2hTZXNzaW9uUmVzcG9uc2USFAoMdGltZXN0YW1wX21zGAEgASgEEg4KBmN1cnNvchgCIAEoCRIwCghzbmFwc2hvdBgDIAEoCzIcLnRyYWlubW9uLnYxLlNlc3Npb25TbmFwc2hvdEgAEiwKCmJhdGNoX2RhdGEYBCABKAsyFi50cmFpbm1vbi52MS5CYXRjaERhdGFIABIsCgplcG9jaF9kYXRhGAUgASgLMhYudHJhaW5tb24udjEuRXBvY2hEYXRhSAASOAoQcGVyZm9ybWFuY2VfZGF0YRgGIAEoCzIcLnRyYWlubW9uLnYxLlBlcmZvcm1hbmNlRGF0YUgAEjIKDXN0YXR1c191cGRhdGUYByABKAsyGS50cmFpbm1vbi52MS5TdGF0dXNVcGRhdGVIABIuCgttZXRyaWNfZGF0YRgIIAEoCzIXLnRyYWlubW9uLnYxLk1ldHJpY0RhdGFIABI0Cg5jb21tYW5kX3JlY29yZBgJIAEoCzIaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmRIABIrCgVlcnJvchgKIAEoCzIaLnRyYWlubW9uLnYxLkVycm9yUmVzcG9uc2VIABIsCgprZWVwX2FsaXZlGAsgASgLMhYudHJhaW5tb24udjEuS2VlcEFsaXZlSABCBwoFZXZlbnQibAoSU2VuZENvbW1hbmRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSLAoHY29tbWFuZBgCIAEoCzIbLnRyYWlubW9uLnYxLkNvbnRyb2xDb21tYW5kEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCKxAQoTUXVlcnlNZXRyaWNzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg4KBnNlcmllcxgCIAMoCRIXCgpmaXJzdF9zdGVwGAMgASgESACIAQESFgoJbGFzdF9zdGVwGAQgASgESAGIAQESEgoKbWF4X3BvaW50cxgFIAEoDRIUCgx0aW1lc3RhbXBfbXMYBiABKARCDQoLX2ZpcnN0X3N0ZXBCDAoKX2xhc3Rfc3RlcCJnChRRdWVyeU1ldHJpY3NSZXNwb25zZRIpCgZzZXJpZXMYASADKAsyGS50cmFpbm1vbi52MS5NZXRyaWNTZXJpZXMSDgoGY3Vyc29yGAIgASgJEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCJJCg9HZXRCYXRjaFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRzdGVwGAIgASgEEhQKDHRpbWVzdGFtcF9tcxgDIAEoBCJUChBHZXRCYXRjaFJlc3BvbnNlEioKCmJhdGNoX2RhdGEYASABKAsyFi50cmFpbm1vbi52MS5CYXRjaERhdGESFAoMdGltZXN0YW1wX21zGAIgASgEInMKElF1ZXJ5RXZlbnRzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEiQKBGtpbmQYAiABKA4yFi50cmFpbm1vbi52MS5FdmVudEtpbmQSDQoFYWZ0ZXIYAyABKAQSFAoMdGltZXN0YW1wX21zGAQgASgEIugBChNRdWVyeUV2ZW50c1Jlc3BvbnNlEiYKBmVwb2NocxgBIAMoCzIWLnRyYWlubW9uLnYxLkVwb2NoRGF0YRIsCghjb21tYW5kcxgCIAMoCzIaLnRyYWlubW9uLnYxLkNvbW1hbmRSZWNvcmQSKgoGZXJyb3JzGAMgAygLMhoudHJhaW5tb24udjEuRXJyb3JSZXNwb25zZRIrCghzdGF0dXNlcxgEIAMoCzIZLnRyYWlubW9uLnYxLlN0YXR1c1VwZGF0ZRIMCgRuZXh0GAUgASgEEhQKDHRpbWVzdGFtcF9tcxgGIAEoBCJAChREZWxldGVTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHRpbWVzdGFtcF9tcxgCIAEoBCItChVEZWxldGVTZXNzaW9uUmVzcG9uc2USFAoMdGltZXN0YW1wX21zGAEgASgEKtoCCgxTZXNzaW9uU3RhdGUSHQoZU0VTU0lPTl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fU1RBVEVfU1RBUlRJTkcQARIZChVTRVNTSU9OX1NUQVRFX1JVTk5JTkcQAhIYChRTRVNTSU9OX1NUQVRFX1BBVVNFRBADEhwKGFNFU1NJT05fU1RBVEVfRVZBTFVBVElORxAEEhoKFlNFU1NJT05fU1RBVEVfU1RPUFBJTkcQBRIbChdTRVNTSU9OX1NUQVRFX0NPTVBMRVRFRBAGEhkKFVNFU1NJT05fU1RBVEVfU1RPUFBFRBAHEhgKFFNFU1NJT05fU1RBVEVfRkFJTEVEEAgSGQoVU0VTU0lPTl9TVEFURV9TVEFMTEVEEAkSGwoXU0VTU0lPTl9TVEFURV9MSU5LX0xPU1QQChIWChJTRVNTSU9OX1NUQVRFX0RJRUQQCyqCAQoJRXZlbnRLaW5kEhoKFkVWRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIUChBFVkVOVF9LSU5EX0VQT0NIEAESFgoSRVZFTlRfS0lORF9DT01NQU5EEAISFAoQRVZFTlRfS0lORF9FUlJPUhADEhUKEUVWRU5UX0tJTkRfU1RBVFVTEAQyrAUKEERhc2hib2FyZFNlcnZpY2USUwoMTGlzdFNlc3Npb25zEiAudHJhaW5tb24udjEuTGlzdFNlc3Npb25zUmVxdWVzdBohLnRyYWlubW9uLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlElgKDVdhdGNoU2Vzc2lvbnMSIS50cmFpbm1vbi52MS5XYXRjaFNlc3Npb25zUmVxdWVzdBoiLnRyYWlubW9uLnYxLldhdGNoU2Vzc2lvbnNSZXNwb25zZTABElUKDFdhdGNoU2Vzc2lvbhIgLnRyYWlubW9uLnYxLldhdGNoU2Vzc2lvblJlcXVlc3QaIS50cmFpbm1vbi52MS5XYXRjaFNlc3Npb25SZXNwb25zZTABEkoKC1NlbmRDb21tYW5kEh8udHJhaW5tb24udjEuU2VuZENvbW1hbmRSZXF1ZXN0GhoudHJhaW5tb24udjEuQ29tbWFuZFJlY29yZBJTCgxRdWVyeU1ldHJpY3MSIC50cmFpbm1vbi52MS5RdWVyeU1ldHJpY3NSZXF1ZXN0GiEudHJhaW5tb24udjEuUXVlcnlNZXRyaWNzUmVzcG9uc2USRwoIR2V0QmF0Y2gSHC50cmFpbm1vbi52MS5HZXRCYXRjaFJlcXVlc3QaHS50cmFpbm1vbi52MS5HZXRCYXRjaFJlc3BvbnNlElAKC1F1ZXJ5RXZlbnRzEh8udHJhaW5tb24udjEuUXVlcnlFdmVudHNSZXF1ZXN0GiAudHJhaW5tb24udjEuUXVlcnlFdmVudHNSZXNwb25zZRJWCg1EZWxldGVTZXNzaW9uEiEudHJhaW5tb24udjEuRGVsZXRlU2Vzc2lvblJlcXVlc3QaIi50cmFpbm1vbi52MS5EZWxldGVTZXNzaW9uUmVzcG9uc2ViBnByb3RvMw", [file_trainmon_v1_control, file_trainmon_v1_telemetry]);
 
 /**
  * One process of a run.
@@ -841,6 +841,104 @@ export const GetBatchResponseSchema: GenMessage<GetBatchResponse> = /*@__PURE__*
   messageDesc(file_trainmon_v1_dashboard, 14);
 
 /**
+ * Asks for what happened in a session.
+ *
+ * @generated from message trainmon.v1.QueryEventsRequest
+ */
+export type QueryEventsRequest = Message<"trainmon.v1.QueryEventsRequest"> & {
+  /**
+   * The session.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Which kind.
+   *
+   * @generated from field: trainmon.v1.EventKind kind = 2;
+   */
+  kind: EventKind;
+
+  /**
+   * `next` of the page before. 0: from the first.
+   *
+   * @generated from field: uint64 after = 3;
+   */
+  after: bigint;
+
+  /**
+   * When: ms since the epoch, the sender's clock.
+   *
+   * @generated from field: uint64 timestamp_ms = 4;
+   */
+  timestampMs: bigint;
+};
+
+/**
+ * Describes the message trainmon.v1.QueryEventsRequest.
+ * Use `create(QueryEventsRequestSchema)` to create a new message.
+ */
+export const QueryEventsRequestSchema: GenMessage<QueryEventsRequest> = /*@__PURE__*/
+  messageDesc(file_trainmon_v1_dashboard, 15);
+
+/**
+ * A page of what happened; only the list of the kind asked for is filled.
+ *
+ * @generated from message trainmon.v1.QueryEventsResponse
+ */
+export type QueryEventsResponse = Message<"trainmon.v1.QueryEventsResponse"> & {
+  /**
+   * Epochs; one that was told again stands where it was first.
+   *
+   * @generated from field: repeated trainmon.v1.EpochData epochs = 1;
+   */
+  epochs: EpochData[];
+
+  /**
+   * Commands.
+   *
+   * @generated from field: repeated trainmon.v1.CommandRecord commands = 2;
+   */
+  commands: CommandRecord[];
+
+  /**
+   * Errors.
+   *
+   * @generated from field: repeated trainmon.v1.ErrorResponse errors = 3;
+   */
+  errors: ErrorResponse[];
+
+  /**
+   * States.
+   *
+   * @generated from field: repeated trainmon.v1.StatusUpdate statuses = 4;
+   */
+  statuses: StatusUpdate[];
+
+  /**
+   * Where the next page goes on. 0: there is none.
+   *
+   * @generated from field: uint64 next = 5;
+   */
+  next: bigint;
+
+  /**
+   * When: ms since the epoch, the monitor's clock.
+   *
+   * @generated from field: uint64 timestamp_ms = 6;
+   */
+  timestampMs: bigint;
+};
+
+/**
+ * Describes the message trainmon.v1.QueryEventsResponse.
+ * Use `create(QueryEventsResponseSchema)` to create a new message.
+ */
+export const QueryEventsResponseSchema: GenMessage<QueryEventsResponse> = /*@__PURE__*/
+  messageDesc(file_trainmon_v1_dashboard, 16);
+
+/**
  * Asks to forget a session.
  *
  * @generated from message trainmon.v1.DeleteSessionRequest
@@ -866,7 +964,7 @@ export type DeleteSessionRequest = Message<"trainmon.v1.DeleteSessionRequest"> &
  * Use `create(DeleteSessionRequestSchema)` to create a new message.
  */
 export const DeleteSessionRequestSchema: GenMessage<DeleteSessionRequest> = /*@__PURE__*/
-  messageDesc(file_trainmon_v1_dashboard, 15);
+  messageDesc(file_trainmon_v1_dashboard, 17);
 
 /**
  * The session is forgotten.
@@ -887,7 +985,7 @@ export type DeleteSessionResponse = Message<"trainmon.v1.DeleteSessionResponse">
  * Use `create(DeleteSessionResponseSchema)` to create a new message.
  */
 export const DeleteSessionResponseSchema: GenMessage<DeleteSessionResponse> = /*@__PURE__*/
-  messageDesc(file_trainmon_v1_dashboard, 16);
+  messageDesc(file_trainmon_v1_dashboard, 18);
 
 /**
  * What a session is doing, as the monitor knows it: what the training said, and what silence says.
@@ -987,6 +1085,54 @@ export const SessionStateSchema: GenEnum<SessionState> = /*@__PURE__*/
   enumDesc(file_trainmon_v1_dashboard, 0);
 
 /**
+ * What QueryEvents tells of.
+ *
+ * @generated from enum trainmon.v1.EventKind
+ */
+export enum EventKind {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Ends of epochs.
+   *
+   * @generated from enum value: EVENT_KIND_EPOCH = 1;
+   */
+  EPOCH = 1,
+
+  /**
+   * Commands, each as it is now, in the order they were asked for.
+   *
+   * @generated from enum value: EVENT_KIND_COMMAND = 2;
+   */
+  COMMAND = 2,
+
+  /**
+   * Errors that the training or viewers were told of.
+   *
+   * @generated from enum value: EVENT_KIND_ERROR = 3;
+   */
+  ERROR = 3,
+
+  /**
+   * What the training said that it is doing.
+   *
+   * @generated from enum value: EVENT_KIND_STATUS = 4;
+   */
+  STATUS = 4,
+}
+
+/**
+ * Describes the enum trainmon.v1.EventKind.
+ */
+export const EventKindSchema: GenEnum<EventKind> = /*@__PURE__*/
+  enumDesc(file_trainmon_v1_dashboard, 1);
+
+/**
  * Anyone to monitor.
  *
  * @generated from service trainmon.v1.DashboardService
@@ -1055,6 +1201,18 @@ export const DashboardService: GenService<{
     methodKind: "unary";
     input: typeof GetBatchRequestSchema;
     output: typeof GetBatchResponseSchema;
+  },
+  /**
+   * Epochs, commands, errors or states of a session, the oldest first, a page at a time: all that
+   * are kept, where a snapshot has the newest only. NOT_FOUND for an unknown session,
+   * INVALID_ARGUMENT for a kind that this monitor does not know.
+   *
+   * @generated from rpc trainmon.v1.DashboardService.QueryEvents
+   */
+  queryEvents: {
+    methodKind: "unary";
+    input: typeof QueryEventsRequestSchema;
+    output: typeof QueryEventsResponseSchema;
   },
   /**
    * Forgets an ended session. FAILED_PRECONDITION while it is live.
