@@ -1,0 +1,109 @@
+"""What a training pays for being seen: time in the call, CPU, and step time, beside rivals.
+
+    python benchmarks/overhead.py [--no-rivals]
+
+First a loop at 60 Hz that does nothing but log, in rounds: each kind of logging with trainmon, then
+copying and encoding the same pixels, then the same logging in each rival. Then a real Torch training
+with and without trainmon, in pairs. What was logged is asked for again: every row of every series,
+and the step drawn into every picture that came. Takes some ten minutes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+
+from common import costs, pairs
+from common.costs import Case, Cost, Limit
+from common.monitored import monitored
+from common.orders import Worker
+from common.overhead_tables import (
+    budgets,
+    calls,
+    middle,
+    rivals_beside,
+    step_times,
+    unwatched,
+)
+from common.pairs import Kind, Steps
+from common.report import machine, publish
+from rivals.beside import Rival, rivals
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+PAIRS = int(os.environ.get("PAIRS", "5"))
+_began_s = time.monotonic()
+
+
+def note(text: str) -> None:
+    """Say what is measured now."""
+    print(f"{time.monotonic() - _began_s:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def in_the_call(beside: list[Rival]) -> tuple[dict[Case, Cost], dict[Limit, list[float]]]:
+    """Measure the calls: of trainmon, of nothing but copying and encoding, and of rivals."""
+    ours = {case: Cost() for case in costs.CASES}
+    limits: dict[Limit, list[float]] = {limit: [] for limit in costs.LIMITS}
+    for number in range(ROUNDS):
+        note(f"round {number + 1} of {ROUNDS}")
+        with monitored() as monitor, Worker("common.calls") as worker:
+            for case, found in costs.measure(monitor, worker, number, note):
+                if isinstance(case, Limit):
+                    limits[case].append(middle(found["times_ms"]))
+                    continue
+                ours[case].add(found)
+                ours[case].pictures += found.get("pictures", 0)
+                ours[case].edge = found.get("edge", 0)
+        for rival in beside:
+            note(f"the same in {rival.title}")
+            rival.measure()
+    return ours, limits
+
+
+def in_a_training() -> dict[Kind, Steps]:
+    """Measure a Torch training; nothing where Torch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    found = {kind: Steps() for kind in pairs.KINDS}
+    with monitored() as monitor, Worker("common.torch_steps") as worker:
+        for number in range(PAIRS):
+            pairs.measure(monitor, worker, number, found, note)
+    return found
+
+
+def main() -> None:
+    """Measure and publish."""
+    beside = [] if "--no-rivals" in sys.argv else rivals(note)
+    ours, limits = in_the_call(beside)
+    trained = in_a_training()
+    rows = sum(cost.steps for cost in ours.values()) + sum(
+        steps.steps for kind, steps in trained.items() if kind.ours
+    )
+    pictures = sum(cost.pictures for cost in ours.values()) + sum(
+        steps.pictures for steps in trained.values()
+    )
+    torch = ("torch",) if trained else ()
+    publish(
+        "overhead",
+        budgets(ours, trained),
+        f"Each of {rows} steps measured here was found in the monitor's history, once, with its 5 "
+        f"scalars; in each of {pictures} pictures delivered to a viewer the step was read that it "
+        "says it is of, as drawn into it with a checksum. Trainings with trainmon and without came "
+        "to the same loss, bit for bit.",
+        f"Milliseconds per step at 60 Hz; medians of {ROUNDS} rounds (least–greatest), rounds "
+        "taking turns:",
+        calls(ours, limits),
+        unwatched(ours),
+        "The same beside other tools, which write a local file while trainmon delivers to a viewer "
+        "(JPEG where a tool has it; CPU until the tool rests again):",
+        rivals_beside(ours, beside),
+        f"A Torch training on one thread, batches of 16 pictures of 128 px, in {PAIRS} rounds of "
+        "pairs:",
+        step_times(trained) if trained else "Torch is not installed here: `make frameworks`.",
+        machine("trainmon", "numpy", "pillow", *torch),
+    )
+
+
+if __name__ == "__main__":
+    main()
