@@ -3,9 +3,9 @@
     python benchmarks/overhead.py [--no-rivals]
 
 First a loop at 60 Hz that does nothing but log, in rounds: each kind of logging with trainmon, then
-copying and encoding the same pixels, then the same logging in each rival. Then a real Torch training
-with and without trainmon, in pairs. What was logged is asked for again: every row of every series,
-and the step drawn into every picture that came. Takes some ten minutes.
+copying and encoding the same pixels, then the same logging in each rival. Then a real training in
+Torch with and without trainmon, in pairs. What was logged is asked for again: every row of every
+series, and the step drawn into every picture that came. Takes some ten minutes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Orders: ``{"what": "log", "monitor", "monitor_pid", "name", "edge", "kind", "steps"}`` opens a
 session and answers ``{"registered": true}``, goes on stepping until any order comes, measures, and
-answers with what it found; ``{"what": "copy" | "encode", "edge", "kind", "steps"}`` measures the limits.
+answers with what it found; ``{"what": "copy" | "encode", "edge", "kind", "steps"}`` measures the
+limits.
 ``edge`` 0: no pictures; ``kind``: ``uint8`` or ``float32``.
 """
 

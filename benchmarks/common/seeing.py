@@ -1,9 +1,9 @@
 """A viewer that looks at what it gets; obeys common.orders.
 
-An order ``{"address", "session_id", "rate", "edge", "pictures"}`` opens a stream and is answered with
-``{"watching": true}`` at the first picture, or event where there are none; any order after it ends the stream, and is answered with
-the steps of the pictures that came, of those in which another step or none is drawn, and with the
-edges of the tiles.
+An order ``{"address", "session_id", "rate", "edge", "pictures"}`` opens a stream and is answered
+with ``{"watching": true}`` at the first picture, or event where there are no ``pictures``. Any
+order after it ends the stream and is answered with the steps of the pictures that came, those of
+pictures in which another step or none is drawn, and the edges of the tiles.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Other tools doing the same logging, each run by an interpreter of its own; see README.md there."""
+"""Other tools doing the same logging, each run by an interpreter of its own."""
