@@ -32,6 +32,7 @@ _LISTS = ("images", "token_losses")
 _BOXES = ("output_boxes", "target_boxes")
 _WORDS = ("texts", "output_texts", "target_texts", "tokens")
 _SINGLE = ("batch_size", "count", "mean_loss")
+_ROLES = tuple(dict.fromkeys((*_ARRAYS, *_LISTS, *_BOXES, *_WORDS, *_SINGLE)))
 #: Outputs and targets up to this size travel whole: the relay then knows each sample's loss.
 _WHOLE_BYTES = 1 << 15
 #: What one picture of the wall may move from the device, over all roles.
@@ -45,16 +46,21 @@ Rebuild = Callable[[Sequence[Array]], Any]
 
 def lies_on_device(batch: BatchEvent) -> bool:
     """Return whether any of a batch's arrays lies where it cannot be read at once."""
-    roles = (*_ARRAYS, *_LISTS, *_BOXES, *_WORDS, *_SINGLE)
-    return any(would_wait(each) for role in roles for each in _leaves(batch, role))
+    for role in _ROLES:
+        value = getattr(batch, role)
+        # What most loops show, and quickly.
+        if value is None or type(value) is np.ndarray:
+            continue
+        if any(would_wait(each) for each in _leaves(value)):
+            return True
+    return False
 
 
-def _leaves(batch: BatchEvent, role: str) -> Sequence[Any]:
-    value = getattr(batch, role)
+def _leaves(value: Any) -> Sequence[Any]:
     if isinstance(value, TokenTexts):
         return (value.ids,)
     if not isinstance(value, (list, tuple)):
-        return () if value is None else (value,)
+        return (value,)
     if value and isinstance(value[0], Mapping):
         return list(value[0].values())
     return value[:1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainmon.capture.arrays import Array
 from trainmon.capture.sources import ArraySource, Reading
-from trainmon.channel import SlotWriter
+from trainmon.channel import SlotWriter, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,15 +62,22 @@ class FramePlan:
                 )
             self.indices = writer.allocate("sample_indices", (count,), np.dtype(np.int64))
         self._places = writer.layout
+        self._texts: dict[tuple[int, bool], str] = {}
         self._judged = {"outputs", "targets"} <= arrays.keys() and "sample_losses" not in arrays
 
-    def places(self, count: int, *, several: bool) -> dict[str, tuple[str, list[int], int]]:
-        """Return the layout of a frame of ``count`` samples for its record.
+    def places(self, count: int, *, several: bool) -> str:
+        """Return the layout of a frame of ``count`` samples, encoded for its record.
 
         Args:
             count: How many samples there are.
             several: Whether they are of several batches.
         """
+        text = self._texts.get((count, several))
+        if text is None:
+            text = self._texts[count, several] = encode_json(self._found(count, several=several))
+        return text
+
+    def _found(self, count: int, *, several: bool) -> dict[str, tuple[str, list[int], int]]:
         left_out = set()
         if not several:
             left_out.add("sample_steps")

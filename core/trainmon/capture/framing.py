@@ -208,7 +208,6 @@ class FrameWriter:
         fields = {
             **step,
             "slot": frame.slot,
-            "arrays": plan.places(frame.count, several=frame.several) if plan else {},
             "channels_first": frame.channels_first,
             "tile_size": request.tile_size,
             "live": frame.due.live,
@@ -221,7 +220,8 @@ class FrameWriter:
             fields["drawn"] = frame.drawn
         if self._normalization:
             fields["normalization"] = self._normalization
-        record = pack_json(Kind.FRAME, fields)
+        arrays = plan.places(frame.count, several=frame.several) if plan else "{}"
+        record = pack_json(Kind.FRAME, fields, {"arrays": arrays})
         if not self._channel.send_frame(frame.slot, record, self._channel.records.capacity // 8):
             self._channel.block.words[Word.THINNED_PICTURES] += 1
             return False

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from trainmon.channel import ControlBlock, Real
 
-__all__ = ["Due", "FramePace"]
+__all__ = ["Due", "FramePace", "is_dear"]
 
 #: Pictures that cost more than this may take the training one part in so many of its time; over
 #: that they come less often.
 _DEAR_NS = 1_000_000
 _PART_OF_TIME = 50
 _LONGEST_REST_NS = 1_000_000_000
+
+
+def is_dear(spent_ns: int) -> bool:
+    """Return whether a picture that has cost so much is one too many at the rate wanted."""
+    return spent_ns > _DEAR_NS
 
 
 class Due:
@@ -65,5 +70,5 @@ class FramePace:
 
     def spent(self, spent_ns: int, now_ns: int) -> None:
         """Note what a picture has cost the training: a dear one is followed by a longer rest."""
-        if spent_ns > _DEAR_NS:
+        if is_dear(spent_ns):
             self._rested_ns = now_ns + min(spent_ns * _PART_OF_TIME, _LONGEST_REST_NS)

@@ -361,8 +361,11 @@ def _bounded(source: ArraySource) -> ArraySource:
 
 def _take(source: Array, chosen: Array, target: Array) -> None:
     """Copy the chosen rows; one by one where there are gaps, for NumPy would copy all first."""
+    if len(chosen) == len(source):  # all of them, in their order
+        np.copyto(target, source)
+        return
     if source.flags.c_contiguous:
-        np.take(source, chosen, axis=0, out=target, mode="clip")
+        source.take(chosen, axis=0, out=target, mode="clip")
         return
     for position, index in enumerate(chosen):
         target[position] = source[index]

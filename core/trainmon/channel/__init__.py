@@ -13,7 +13,14 @@ from trainmon.channel.block import BLOCK_BYTES, ControlBlock, Real, SlotState, W
 from trainmon.channel.frames import SLOT_BYTES, SLOTS, FrameSlots, SlotWriter
 from trainmon.channel.hello import read_hello, write_hello
 from trainmon.channel.memory import SharedMemory
-from trainmon.channel.records import Kind, StepRecord, pack_json, pack_step, unpack
+from trainmon.channel.records import (
+    Kind,
+    StepRecord,
+    encode_json,
+    pack_json,
+    pack_step,
+    unpack,
+)
 from trainmon.channel.ring import Ring, RingReader, RingWriter
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "StepRecord",
     "TrainerChannel",
     "Word",
+    "encode_json",
     "pack_json",
     "pack_step",
     "read_hello",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["Kind", "StepRecord", "pack_json", "pack_step", "unpack"]
+__all__ = ["Kind", "StepRecord", "encode_json", "pack_json", "pack_step", "unpack"]
 
 
 class Kind(IntEnum):
@@ -61,7 +61,7 @@ class StepRecord:
 
 
 # json.dumps would make an encoder for each call that asks for these separators.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 #: By the names of a step's metrics: the layout of its numbers, and the names joined. A loop logs
 #: the same ones at each step.
@@ -131,9 +131,24 @@ def _unpack_step(payload: bytes) -> StepRecord:
     )
 
 
-def pack_json(kind: Kind, fields: Mapping[str, Any]) -> bytes:
-    """Return a record of any other kind. Raises TypeError where a value is no JSON."""
-    return bytes((kind,)) + _encode(fields).encode()
+def pack_json(
+    kind: Kind, fields: Mapping[str, Any], encoded: Mapping[str, str] | None = None
+) -> bytes:
+    """Return a record of any other kind.
+
+    Args:
+        kind: Of the record.
+        fields: What it tells; at least one.
+        encoded: Further fields, each as :func:`encode_json` makes it.
+
+    Raises:
+        TypeError: A value is no JSON.
+    """
+    text = encode_json(fields)
+    if encoded:
+        more = ",".join(f"{encode_json(name)}:{value}" for name, value in encoded.items())
+        text = f"{{{more},{text[1:]}"
+    return bytes((kind,)) + text.encode()
 
 
 def unpack(payload: bytes) -> tuple[Kind, StepRecord | dict[str, Any]]:
