@@ -6,13 +6,12 @@ adapter's hook, which runs on the training's thread, is 2 µs a call.
 
 from __future__ import annotations
 
-import platform
 import statistics
 import timeit
 from collections.abc import Callable
-from importlib.metadata import version
 
 import pluggy
+from common.report import machine, publish, table
 
 from trainmon import hookspecs
 from trainmon.config import Settings
@@ -22,6 +21,7 @@ from trainmon.plugin import PROJECT_NAME, hookimpl
 CALLS = 20_000
 ROUNDS = 15
 PLUGINS = (0, 1, 3, 10)
+LIMIT_US = 2
 
 
 class Plugin:
@@ -65,13 +65,11 @@ def median_us(calls: list[Callable[[], object]]) -> list[float]:
 
 def main() -> None:
     """Measure and print a table."""
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    print(f"hook dispatch, µs a call, median of {ROUNDS} ({machine}, pluggy {version('pluggy')})")
-    print("| observer hook | bare pluggy | trainmon |\n|---|---|---|")
+    rows = []
     for count in PLUGINS:
         manager = ours(count)
         costs = median_us([bare(count), lambda manager=manager: manager.batch_ended(None, None)])
-        print(f"| {count} plugins | {costs[0]:.2f} | {costs[1]:.2f} |")
+        rows.append((f"{count} plugins", f"{costs[0]:.2f}", f"{costs[1]:.2f}"))
     manager, plugin = ours(3), Plugin()
     own, missing, plain = median_us(
         [
@@ -80,9 +78,23 @@ def main() -> None:
             lambda: plugin.trainmon_collect_batch(None, None),
         ]
     )
-    print("\n| adapter hook, 3 plugins | plain method | trainmon | limit |\n|---|---|---|---|")
-    print(f"| own adapter | {plain:.2f} | {own:.2f} | 2 |")
-    print(f"| no such adapter | {plain:.2f} | {missing:.2f} | 2 |")
+    publish(
+        "dispatch",
+        f"Calling plugins, µs a call, medians of {ROUNDS}:",
+        table(("observer hook", "bare pluggy", "trainmon"), rows),
+        table(
+            ("adapter hook, 3 plugins", "plain method", "trainmon", "limit", ""),
+            [
+                (name, f"{plain:.2f}", f"{cost:.2f}", LIMIT_US, _verdict(cost))
+                for name, cost in (("own adapter", own), ("no such adapter", missing))
+            ],
+        ),
+        machine("trainmon", "pluggy"),
+    )
+
+
+def _verdict(cost: float) -> str:
+    return "met" if cost <= LIMIT_US else f"**missed** by {cost - LIMIT_US:.2f}"
 
 
 if __name__ == "__main__":

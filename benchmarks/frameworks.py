@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from common.frameworks import TRAININGS
-from common.report import machine, table
+from common.report import machine, publish, table
 from common.watched import Watcher, monitor
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -92,10 +92,13 @@ def main() -> None:
     names = [name for name in sys.argv[1:] or TRAININGS if installed(name)]
     rows = [row for name in names for row in rows_of(name)]
     header = ("", "", "mean", "to without", "spread", "p99", "to without", "spread", "pictures")
-    print(f"ms per step, medians of {ROUNDS} pairs of {STEPS} steps")
-    print(table(header, rows))
     packages = ("keras", "tensorflow-cpu", "jax", "torch", "lightning", "transformers")
-    print(machine("trainmon", *(each for each in packages if _known(each))))
+    publish(
+        "frameworks",
+        f"In frameworks: ms per step, medians of {ROUNDS} pairs of {STEPS} steps:",
+        table(header, rows) if rows else "No framework is installed here: `make frameworks`.",
+        machine("trainmon", *(each for each in packages if _known(each))),
+    )
 
 
 def _known(package: str) -> bool:

@@ -13,7 +13,7 @@ import sys
 import time
 from importlib.util import find_spec
 
-from common.report import machine, table
+from common.report import machine, publish, table
 
 ROUNDS = 20
 #: A library that is small and of no framework.
@@ -48,12 +48,19 @@ def main() -> None:
             taken[name].append(start(*case))
     first = statistics.median(taken["Python alone"])
     rows = [
-        (name, f"{statistics.median(each):.1f}", f"{statistics.median(each) - first:+.1f}")
+        (
+            name,
+            f"{statistics.median(each):.1f} ({min(each):.1f}–{max(each):.1f})",
+            f"{statistics.median(each) - first:+.1f}",
+        )
         for name, each in taken.items()
     ]
-    print(f"ms from start to end of a process, medians of {ROUNDS}")
-    print(table(("", "ms", "to Python alone"), rows))
-    print(machine("trainmon"))
+    publish(
+        "start_time",
+        f"Milliseconds from start to end of a process, medians of {ROUNDS} (least–greatest):",
+        table(("", "ms", "to Python alone"), rows),
+        machine("trainmon"),
+    )
 
 
 if __name__ == "__main__":
