@@ -70,7 +70,8 @@ class Cost:
     @property
     def all_ms(self) -> list[float]:
         """CPU per step of all processes, by round."""
-        return [sum(each) for each in zip(self.trainer_ms, self.relay_ms, self.monitor_ms)]  # noqa: B905
+        parts = zip(self.trainer_ms, self.relay_ms, self.monitor_ms, strict=True)
+        return [sum(each) for each in parts]
 
     def per_round(self, part: float) -> list[float]:
         """Return a percentile of the calls of each round, in ms."""

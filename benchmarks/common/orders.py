@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from typing import Any
 
 __all__ = ["Orders", "Worker", "WorkerError"]
 
+#: The dearest order takes a quarter of a minute on a quiet machine.
+_HANGS_S = 300
 _FOLDER = Path(__file__).parent.parent
 
 
@@ -105,9 +108,13 @@ class Worker:
         """Wait for an answer.
 
         Raises:
-            WorkerError: The process ended instead.
+            WorkerError: The process ended instead, or hangs.
         """
         assert self._process.stdout is not None
+        # An answer is one line, and read whole: none waits in the buffer.
+        if not select.select([self._process.stdout], [], [], _HANGS_S)[0]:
+            self._process.kill()
+            raise WorkerError(f"{self._module} gave no answer within {_HANGS_S} s")
         line = self._process.stdout.readline()
         if not line:
             raise self._ended()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rivals.beside import Rival
 
-from common.costs import EDGES, KINDS, Case, Cost, Limit
+from common.costs import EDGES, Case, Cost, Limit
 from common.paced import RATE
 from common.pairs import Kind, Steps
 from common.report import percentile, table
@@ -210,7 +210,7 @@ def _budgets_of_cpu(costs: Costs) -> list[Budget]:
     cores = max(
         statistics.median(cost.relay_ms) * RATE / 1e3
         for case, cost in costs.items()
-        if case.watched and case.kind in KINDS
+        if case.watched
     )
     allowed = Settings().overhead_budget
     return [*quiet, Budget("relay, watched, the dearest case above", allowed, cores, "cores")]

@@ -71,9 +71,9 @@ def _measure(orders: Orders, order: dict[str, Any], rival: Rival, folder: Path, 
         if given is not None:
             draw(given[0], step)
 
-    paced(2, call, prepare)
+    paced(1 if order["edge"] else 10, call, prepare)
     before_s, before = settled_s(), _written(folder)
-    found = paced(order["steps"], call, prepare, order["limit_s"])
+    found = paced(order["steps"], call, prepare, order["limit_s"], least=2)
     cpu_s = settled_s() - before_s
     orders.answer(
         times_ms=found.times_ms,
