@@ -57,7 +57,7 @@ def in_the_call(beside: list[Rival]) -> tuple[dict[Case, Cost], dict[Limit, list
                 ours[case].edge = found.get("edge", 0)
         for rival in beside:
             note(f"the same in {rival.title}")
-            rival.measure()
+            rival.measure(note)
     return ours, limits
 
 

@@ -116,8 +116,13 @@ def rivals_beside(costs: Costs, found: Sequence[Rival]) -> str:
 
 
 def _two(first: Sequence[float], second: Sequence[float]) -> str:
-    one, other = statistics.median(first), statistics.median(second)
-    return " / ".join(f"{each:.3g}" if each < 100 else f"{each:.0f}" for each in (one, other))
+    least, most = _short(min(first)), _short(max(first))
+    one, other = (_short(statistics.median(each)) for each in (first, second))
+    return f"{one} ({least}–{most}) / {other}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def step_times(pairs: Pairs) -> str:

@@ -68,8 +68,8 @@ class Rival:
         self.found = {case: Found() for case in CASES}
         self._python = _ENVIRONMENTS / name / "bin" / "python"
 
-    def install(self) -> None:
-        """Make its environment, unless it is there; note where that cannot be done."""
+    def install(self, note: Callable[[str], None]) -> None:
+        """Make its environment, unless it is there; note where that cannot be done, and why."""
         wanted = _HERE / "requirements" / f"{self.name}.txt"
         mark = _ENVIRONMENTS / self.name / ".installed"
         digest = hashlib.sha256(wanted.read_bytes()).hexdigest()
@@ -80,13 +80,13 @@ class Rival:
             _quietly(str(self._python), "-m", "pip", "install", "--quiet",
                      "--disable-pip-version-check", "-r", str(wanted))  # fmt: skip
         except (subprocess.SubprocessError, OSError) as error:
-            words = str(getattr(error, "stderr", "") or error).strip().splitlines()
-            self.missing = f"could not be installed: {words[-1] if words else error}"
+            self.missing = "could not be installed"
+            note(f"{self.title}: {getattr(error, 'stderr', '') or error}")  # has paths and hosts
             return
         mark.write_text(digest)
 
-    def measure(self) -> None:
-        """Measure every case once; note where that cannot be done."""
+    def measure(self, note: Callable[[str], None]) -> None:
+        """Measure every case once; note where that cannot be done, and why."""
         if self.missing:
             return
         try:
@@ -95,7 +95,8 @@ class Rival:
                 for case in CASES:
                     self._add(case, worker.ask(**_order(*case)))
         except WorkerError as error:
-            self.missing = f"failed: {str(error).splitlines()[-1]}"
+            self.missing = "failed"
+            note(f"{self.title}: {error}")
 
     def _add(self, case: tuple[int, str], found: dict[str, Any]) -> None:
         self.found[case].times_ms.append(found["times_ms"])
@@ -107,9 +108,7 @@ def rivals(note: Callable[[str], None]) -> list[Rival]:
     found = [Rival(name) for name in NAMES]
     for rival in found:
         note(f"{rival.title}: environment")
-        rival.install()
-        if rival.missing:
-            note(f"{rival.title} {rival.missing}")
+        rival.install(note)
     return found
 
 
