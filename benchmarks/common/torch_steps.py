@@ -58,7 +58,6 @@ class Training:
         """Train on one batch."""
         chosen = torch.randint(0, len(self._x), (BATCH,), generator=self._random)
         images, labels = self._x[chosen], self._y[chosen]
-        draw(images[0], number)
         inputs = images if images.dtype is torch.float32 else images.float().div_(255)
         logits = self._network(inputs)
         loss = torch.nn.functional.cross_entropy(logits, labels)
@@ -66,6 +65,7 @@ class Training:
         loss.backward()
         self.optimizer.step()
         self.loss = loss.item()
+        draw(images[0], number)  # only now: what is computed does not depend on when it began
         if session is None:
             return
         shown = {"images": images, "outputs": logits, "targets": labels} if tiles else {}
