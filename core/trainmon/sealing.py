@@ -56,7 +56,9 @@ class Seal:
         if _NUMBER not in message.DESCRIPTOR.fields_by_number:
             return
         if message.HasField("checksum"):
-            if data[-_FIELD.size :] != _FIELD.pack(_TAG, zlib.crc32(data[: -_FIELD.size])):
+            if data[-_FIELD.size :] != _FIELD.pack(
+                _TAG, zlib.crc32(memoryview(data)[: -_FIELD.size])
+            ):
                 raise BrokenSealError(message.DESCRIPTOR.name)
             self.required = True
             message.ClearField("checksum")

@@ -22,7 +22,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.settings import SettingCodes
 
-from trainmon.http2 import spare_frame_reprs
+from trainmon.http2 import PassingProtocol, spare_frame_reprs
 from trainmon.tasks import Tasks, within
 from trainmon_gateway.errors import CallError
 
@@ -74,7 +74,7 @@ class _BytesCodec(CodecBase):
         return data
 
 
-class _Protocol(H2Protocol):
+class _Protocol(PassingProtocol):
     """One connection: takes large frames, and tells when it is lost."""
 
     lost: asyncio.Event

@@ -26,7 +26,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from trainmon.errors import TrainmonError
-from trainmon.http2 import spare_frame_reprs
+from trainmon.http2 import PassingProtocol, send_data, spare_frame_reprs
 from trainmon.sealing import BrokenSealError, Seal
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ RESET_AFTER_S = 2.0
 _RESPONSE_HEADERS = ((":status", "200"), ("content-type", "application/grpc+proto"))
 
 _PREFIX = struct.Struct(">?I")
+_PREFACE_BYTES = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 _Request = TypeVar("_Request", bound=Message)
 
 
@@ -175,24 +176,23 @@ def sender_of(stream: Stream[Any, Any]) -> Callable[[bytes], Awaitable[None]]:
 
 
 async def _send_message(source: H2Stream, data: bytes) -> None:
-    """Send a message with one write for as many frames as fit, where grpclib writes each frame."""
+    """Send a message with one write for as much as fits, where grpclib writes each frame."""
     connection, frames = source.connection, source._h2_connection  # noqa: SLF001 - as above
     if source.id is None:
         raise PeerGoneError("the stream was never opened")
-    left = memoryview(_PREFIX.pack(False, len(data)) + data)
-    while left:
+    prefix, left = _PREFIX.pack(False, len(data)), memoryview(data)
+    while prefix or left:
         await connection.write_ready.wait()
         if not source.closable:
             raise PeerGoneError("the peer has closed the stream")
-        window = frames.local_flow_control_window(source.id)
-        if window <= 0:
+        room = min(frames.local_flow_control_window(source.id), BURST_BYTES)
+        if room <= 0:
             source.window_updated.clear()
             await source.window_updated.wait()
             continue
-        part, left = left[: min(window, BURST_BYTES)], left[min(window, BURST_BYTES) :]
-        for start in range(0, len(part), frames.max_outbound_frame_size):
-            frames.send_data(source.id, part[start : start + frames.max_outbound_frame_size])
-        connection.flush()
+        begun, part = prefix[:room], left[: max(0, room - len(prefix))]
+        send_data(source, begun, part)
+        prefix, left = prefix[len(begun) :], left[len(part) :]
 
 
 def finish(stream: Stream[Any, Any], status: Status, reason: str) -> None:
@@ -233,8 +233,10 @@ def peer_of(stream: Stream[Any, Any]) -> str:
     return f"{address[0]}:{address[1]}" if address else ""
 
 
-class _Protocol(H2Protocol):
+class _Protocol(PassingProtocol):
     """One connection; announces large frames and room for many streams."""
+
+    preface_bytes = _PREFACE_BYTES
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
