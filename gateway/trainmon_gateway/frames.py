@@ -46,7 +46,16 @@ _SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1
 class Frame(bytes):
     """One or several whole frames, ready to be written."""
 
-    __slots__ = ()
+    _chunk: bytes | None = None
+
+    def chunk(self) -> bytes:
+        """Return it as one chunk of an HTTP/1.1 body; of a large one it is made once for all."""
+        if self._chunk is not None:
+            return self._chunk
+        chunk = b"%x\r\n%b\r\n" % (len(self), self)
+        if len(self) > JOIN_BYTES:
+            self._chunk = chunk
+        return chunk
 
 
 def frame(message: bytes) -> Frame:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from trainmon.config import Settings
 from trainmon_gateway.app import App
 from trainmon_gateway.errors import CallError
+from trainmon_gateway.frames import Frame
 from trainmon_gateway.grpc_web import GrpcWebServer
 from trainmon_gateway.health import Health
 from trainmon_gateway.security import Policy
@@ -38,6 +39,8 @@ USER_TIMEOUT_MS = 30_000
 KEEP_ALIVE_S = 75
 #: How long the head of a request may take to arrive, in seconds.
 HEAD_TIMEOUT_S = 10.0
+#: Greatest head of a request, in bytes.
+HEAD_BYTES = 64 << 10
 #: How long viewers' streams may take to end, in seconds.
 CLOSE_TIMEOUT_S = 2.0
 #: Greatest answer taken from the monitor, in bytes: the greatest it gives, and some room.
@@ -72,6 +75,19 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+class _SharedChunks(h11.Connection):
+    """h11's connection, but that a picture becomes a chunk once, not once for each viewer."""
+
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # its overloads
+        parts = self.send_with_data_passthrough(event)
+        if parts is None:
+            return None
+        # Only in a chunked body does anything stand before and behind it.
+        if len(parts) > 1 and isinstance(event, h11.Data) and isinstance(event.data, Frame):
+            return event.data.chunk()
+        return b"".join(parts)
+
+
 class _Connection(H11Protocol):
     """Uvicorn's connection, cut off where the head of a request trickles in or never comes.
 
@@ -79,6 +95,10 @@ class _Connection(H11Protocol):
     """
 
     _clock: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.conn = _SharedChunks(h11.SERVER, HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

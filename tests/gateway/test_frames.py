@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trainmon_gateway.errors import CallError
 from trainmon_gateway.frames import (
+    JOIN_BYTES,
     PREFIX,
     RequestParser,
     encode_message,
@@ -65,6 +66,15 @@ def test_trailers_are_a_frame_of_their_own():
 def test_frames_join_to_the_same_bytes():
     """Several frames written together are the frames one after the other."""
     assert join([frame(b"a"), frame(b"bc")]) == frame(b"a") + frame(b"bc")
+
+
+def test_a_picture_becomes_a_chunk_once():
+    """However many viewers there are, they get the same bytes; small frames are not kept twice."""
+    large, small = frame(bytes(JOIN_BYTES)), frame(b"a")
+    assert large.chunk() == b"8005\r\n" + large + b"\r\n"
+    assert large.chunk() is large.chunk()
+    assert small.chunk() == b"6\r\n" + small + b"\r\n"
+    assert small.chunk() is not small.chunk()
 
 
 @pytest.mark.parametrize(
