@@ -175,6 +175,8 @@ class Trainer(Call):
     def _answered(self, message: bytes) -> None:
         response = pb.TelemetryResponse.FromString(message)
         if response.HasField("error"):
+            if response.error.code == pb.ERROR_CODE_HEARTBEAT_TIMEOUT:
+                return  # a warning: on a full core heartbeats wait like everything
             self.complaint = response.error.message
         elif response.HasField("acknowledgment"):
             self.acknowledged = max(
