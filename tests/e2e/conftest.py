@@ -51,16 +51,6 @@ def browser(launch: Callable[..., Browser]) -> Browser:
     return launch()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A long training with its dashboard; the address."""
-    with stack(tmp_path_factory.mktemp("run")) as processes:
-        _, monitor = processes.monitor()
-        _, address = processes.gateway(monitor)
-        processes.training(monitor, "--epochs", "1000")
-        yield address
-
-
 @dataclass
 class Console:
     """What pages of a test wrote to their consoles as errors."""
