@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from trainmon.events import ControlCommand, ControlKind, ControlOutcome, ControlSpec, ControlType
 from trainmon_keras.rates import adjust
+from trainmon_keras.rates import objection as objection_to_rate
 
 if TYPE_CHECKING:
     from trainmon_keras.fit import Fit
@@ -49,6 +53,9 @@ def declare_controls(fit: Fit) -> list[ControlSpec]:
 
 def objection(fit: Fit, command: ControlCommand) -> str:
     """Return why a command would be refused, which changes nothing; empty where it would not."""
+    if command.kind is ControlKind.ADJUST_LEARNING_RATE:
+        fit.sync()
+        return objection_to_rate(fit.rates, command)
     return _why_no_evaluation(fit) if command.kind is ControlKind.EVALUATE else ""
 
 
@@ -72,20 +79,30 @@ def apply_control(fit: Fit, command: ControlCommand) -> ControlOutcome | None:
 
 def _save(fit: Fit) -> ControlOutcome:
     folder = fit.options.checkpoint_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"{fit.model.name}-step-{fit.session.global_step}"
-    path = folder / f"{stem}.keras"
-    part = path.with_name(f".{stem}.part.keras")
+    if fit.session.info.rank:  # the ranks of a run have the same weights
+        return ControlOutcome(True, f"rank 0 saves {folder / stem}.keras")
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        fit.model.save(part)
-        part.replace(path)
+        path = _written(fit.model.save, folder, stem, ".keras")
     except Exception as error:  # noqa: BLE001 - a model of the script's own may not be savable whole
-        part.unlink(missing_ok=True)
-        path = folder / f"{stem}.weights.h5"
-        fit.model.save_weights(path, overwrite=True)
+        path = _written(fit.model.save_weights, folder, stem, ".weights.h5")
         why = f"{type(error).__name__}: {error}"[:200]
         return ControlOutcome(True, f"saved the weights alone, {path}; not the model, for {why}")
     return ControlOutcome(True, f"saved {path}")
+
+
+def _written(save: Callable[[Any], object], folder: Path, stem: str, ending: str) -> Path:
+    """Write a file so that it is there whole or not at all; return its path."""
+    path = folder / f"{stem}{ending}"
+    # Processes that are no ranks of one run may share the folder.
+    part = folder / f".{stem}.{os.getpid()}.part{ending}"
+    try:
+        save(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
 
 
 def _why_no_evaluation(fit: Fit) -> str:

@@ -14,6 +14,7 @@ from trainmon.adapters import ending_of, open_run, say
 from trainmon.errors import StopTraining
 from trainmon.session import Session
 from trainmon_keras.backends import Backend, backend_named
+from trainmon_keras.backups import Backups, steps_made
 from trainmon_keras.call import FitCall, same_call
 from trainmon_keras.extras import Choice
 from trainmon_keras.options import Knob, Options
@@ -112,7 +113,9 @@ class Fit:
         self.session = session
         self.call = call
         self.options = options
-        self.rates = KerasRates(model, call.callbacks, _factors_of(model))
+        self.rates = KerasRates(model, call.callbacks)
+        self._backups = Backups(session, model, call.callbacks, self.rates, self.retrace)
+        self._begun = False
         self._backend = backend
         self._steps_per_epoch: int | None = params.get("steps")
         self._each: int = model.steps_per_execution
@@ -136,6 +139,7 @@ class Fit:
         self._tap.wanted = lambda: self.session.begin_step() is not None
         object.__setattr__(self.model, _FIT, self)
         self._tap.hang(self._step_ended, self.failed)
+        self._backups.hang()
         if self._each > 1:
             say(
                 self.session,
@@ -162,6 +166,7 @@ class Fit:
         self._evaluation.close()
         try:
             self._tap.take_off()
+            self._backups.take_off()
         finally:
             self._state = None
             if vars(self.model).get(_FIT) is self:
@@ -241,14 +246,30 @@ class Fit:
     def epoch_began(self, epoch: int) -> None:
         """Continue the counts of a resumed run, and take commands."""
         self._done = 0
-        if self.session.global_step == 0 and self.session.epoch == 0 and epoch:
-            self.session.resume_at(self._steps_before(epoch), epoch)
+        if not self._begun:
+            self._begun = True
+            self._resume(epoch)
         self.visit()
 
+    def _resume(self, epoch: int) -> None:
+        """Go on where the checkpoint stands that this fit began with, if it did.
+
+        Args:
+            epoch: The first of this fit, as Keras counts.
+        """
+        session, kept = self.session, self._backups.restored()
+        if kept is not None:
+            done = int(kept.get("global_step", self._steps_before(epoch)))
+            before = int(kept.get("epochs_before", 0))
+            again = session.attempt + (done < session.global_step)
+            attempt = max(int(kept.get("attempt", -1)) + 1, again)
+            session.resume_at(done, before + epoch, attempt=attempt)
+        elif session.global_step == 0 and session.epoch == 0 and epoch:
+            session.resume_at(self._steps_before(epoch), epoch)
+        self._backups.epochs_before = session.epoch - epoch
+
     def _steps_before(self, epoch: int) -> int:
-        optimizer = getattr(self.model, "optimizer", None)
-        made = int(keras.ops.convert_to_numpy(optimizer.iterations)) if optimizer else 0
-        return made or epoch * (self._steps_per_epoch or 0)
+        return steps_made(self.model) or epoch * (self._steps_per_epoch or 0)
 
     def epoch_ended(self, logs: Mapping[str, Any]) -> None:
         """Tell the session of an epoch."""
@@ -312,13 +333,6 @@ class Fit:
 
         get = synced(knob.get) if knob.get is not None else None
         self.session.add_control(knob.name, synced(knob.set), get, **knob.spec)
-
-
-def _factors_of(model: Any) -> dict[int, float]:
-    """Return what the fits of this model multiply a LearningRateScheduler's rates by."""
-    factors: dict[int, float] = vars(model).get("_trainmon_factors", {})
-    object.__setattr__(model, "_trainmon_factors", factors)
-    return factors
 
 
 def _is_number(value: Any) -> bool:

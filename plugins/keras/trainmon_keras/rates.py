@@ -3,12 +3,14 @@
 A rate that is a variable is assigned. One of Keras' own schedules is rebuilt from its scaled
 configuration, and the step compiled anew, for a schedule is fixed in the compiled step; a saved
 model has the scaled one. A ``LearningRateScheduler`` callback is asked for its own, unscaled rate
-and what it answers is scaled. Anything else is refused.
+and what it answers is scaled. Anything else is refused. Saved weights have neither schedule nor
+callback: what is kept beside them is made and read here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,10 @@ import keras
 from trainmon.adapters import RefusedError, Scale, wanted_scale
 from trainmon.events import ControlCommand, ControlOutcome
 
-__all__ = ["KerasRates", "adjust", "optimizers_of"]
+__all__ = ["KerasRates", "adjust", "inner", "objection", "optimizers_of"]
 
+#: Where an optimizer keeps its schedule as the script gave it, and the one that took its place.
+_CHANGED = "_trainmon_schedule"
 _SCALED = ("initial_learning_rate", "end_learning_rate", "warmup_target")
 _SCALED_LISTS = ("values",)
 
@@ -31,7 +35,7 @@ def optimizers_of(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def _inner(optimizer: Any) -> Any:
+def inner(optimizer: Any) -> Any:
     """Return the optimizer that has the rate: a loss-scaling one wraps it."""
     return getattr(optimizer, "inner_optimizer", None) or optimizer
 
@@ -43,19 +47,17 @@ class KerasRates:
     Args:
         model: The Keras model.
         callbacks: Those of the fit: a LearningRateScheduler among them sets the rate each epoch.
-        factors: What each such callback's rates are multiplied by so far, by its identity.
     """
 
     model: Any
     callbacks: Sequence[Any]
-    factors: dict[int, float]
 
     def base(self, index: int | None = None) -> float | None:
         """Return the base learning rate of the first optimizer meant; None: there is none."""
         optimizer = next(iter(self._chosen(index)), None)
         if optimizer is None:
             return None
-        rate = _inner(optimizer)._learning_rate  # noqa: SLF001 - `learning_rate` tells a schedule's value
+        rate = inner(optimizer)._learning_rate  # noqa: SLF001 - `learning_rate` tells a schedule's value
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             config = rate.get_config()
             values = [config.get(key) for key in ("warmup_target", "initial_learning_rate")]
@@ -69,20 +71,50 @@ class KerasRates:
         Raises:
             RefusedError: One of them cannot be changed so that it holds; none was.
         """
-        chosen = [_inner(each) for each in self._chosen(index)]
-        changes = [_change(optimizer, scale) for optimizer in chosen]
-        if not changes:
-            raise RefusedError("this model has no such optimizer")
-        schedulers = [
-            each
-            for each in self.callbacks
-            if isinstance(each, keras.callbacks.LearningRateScheduler)
-        ]
+        changes = self.changes(scale, index)
         for change, _ in changes:
             change()
-        for scheduler in schedulers:
-            self._scale_scheduler(scheduler, scale)
+        for scheduler in self._schedulers():
+            answers = _Scaled.of(scheduler)
+            answers.factor = scale.number(answers.factor)
         return any(retrace for _, retrace in changes)
+
+    def changes(self, scale: Scale, index: int | None) -> list[tuple[Callable[[], object], bool]]:
+        """Return what would change each optimizer meant, and whether it must be traced anew.
+
+        Raises:
+            RefusedError: One of them cannot be changed so that it holds.
+        """
+        changes = [_change(inner(each), scale) for each in self._chosen(index)]
+        if not changes:
+            raise RefusedError("this model has no such optimizer")
+        return changes
+
+    def kept(self) -> dict[str, Any]:
+        """Return what saved weights lack of the rates, as JSON can hold it."""
+        optimizers = map(inner, optimizers_of(self.model))
+        factors = [getattr(each.schedule, "factor", 1.0) for each in self._schedulers()]
+        return {"schedules": [_schedules_of(each) for each in optimizers], "factors": factors}
+
+    def restore(self, kept: Mapping[str, Any]) -> bool:
+        """Make the rates what they were when ``kept`` was; return whether to compile anew.
+
+        Raises:
+            RefusedError: The script has other schedules or callbacks than it had then.
+        """
+        optimizers = [inner(each) for each in optimizers_of(self.model)]
+        if len(optimizers) != len(kept["schedules"]):
+            raise RefusedError("the model has other optimizers than it had then")
+        anew = [
+            _restore(optimizer, *known)
+            for optimizer, known in zip(optimizers, kept["schedules"], strict=True)
+        ]
+        schedulers, factors = self._schedulers(), kept["factors"]
+        if len(schedulers) != len(factors) and set(factors) - {1.0}:
+            raise RefusedError("the fit has other LearningRateScheduler callbacks than it had then")
+        for scheduler, factor in zip(schedulers, factors, strict=False):
+            _Scaled.of(scheduler).factor = float(factor)
+        return any(anew)
 
     def _chosen(self, index: int | None) -> list[Any]:
         every = optimizers_of(self.model)
@@ -90,22 +122,80 @@ class KerasRates:
             return every
         return [every[index]] if 0 <= index < len(every) else []
 
-    def _scale_scheduler(self, scheduler: Any, scale: Scale) -> None:
-        known = id(scheduler) in self.factors
-        self.factors[id(scheduler)] = scale.number(self.factors.get(id(scheduler), 1.0))
-        if known:
-            return
-        plain, factors = scheduler.schedule, self.factors
+    def _schedulers(self) -> list[Any]:
+        kind = keras.callbacks.LearningRateScheduler
+        return [each for each in self.callbacks if isinstance(each, kind)]
 
-        def scaled(epoch: int, rate: float | None = None) -> Any:
-            factor = factors[id(scheduler)]
-            try:
-                answer = plain(epoch, None if rate is None else float(rate / factor))
-            except TypeError:  # the older way, as Keras itself allows it
-                answer = plain(epoch)
-            return float(answer) * factor
 
-        scheduler.schedule = scaled
+class _Scaled:
+    """Stands where the function of a LearningRateScheduler stood: multiplies what it answers.
+
+    Args:
+        plain: The script's own.
+    """
+
+    def __init__(self, plain: Callable[..., Any]) -> None:
+        self._plain = plain
+        self.factor = 1.0
+
+    @classmethod
+    def of(cls, scheduler: Any) -> _Scaled:
+        """Return the one of a callback, which has it from now on."""
+        if not isinstance(scheduler.schedule, cls):
+            scheduler.schedule = cls(scheduler.schedule)
+        found: _Scaled = scheduler.schedule
+        return found
+
+    def __call__(self, epoch: int, rate: float | None = None) -> Any:
+        """Return the rate of an epoch."""
+        try:
+            answer = self._plain(epoch, None if rate is None else float(rate / self.factor))
+        except TypeError:  # the older way, as Keras itself allows it
+            answer = self._plain(epoch)
+        return float(answer) * self.factor
+
+
+def _told(schedule: Any) -> dict[str, Any] | None:
+    """Return one of Keras' own schedules as JSON has it; None: it is something else."""
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    if not type(schedule).__module__.startswith("keras."):
+        return None
+    told: dict[str, Any] = json.loads(
+        json.dumps(keras.optimizers.schedules.serialize(schedule), default=float)
+    )
+    return told
+
+
+def _schedules_of(optimizer: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return an optimizer's schedule as the script gave it, and as it is now."""
+    rate = optimizer._learning_rate  # noqa: SLF001 - the property tells a schedule's value only
+    now = _told(rate)
+    was, changed = getattr(optimizer, _CHANGED, (now, None))
+    return (was if changed is rate else now), now
+
+
+def _put(optimizer: Any, schedule: Any) -> None:
+    """Give an optimizer another schedule in place of the script's."""
+    was, _ = _schedules_of(optimizer)
+    optimizer.learning_rate = schedule
+    # Past Keras' own __setattr__, which would track it.
+    object.__setattr__(optimizer, _CHANGED, (was, schedule))
+
+
+def _restore(
+    optimizer: Any, was: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None
+) -> bool:
+    """Make a schedule what it was; return whether it is another one now."""
+    here, now = _schedules_of(optimizer)
+    if wanted is None or wanted == now:  # a number is among the optimizer's variables
+        return False
+    if here != was:
+        if wanted == was:
+            return False
+        raise RefusedError("the script has another schedule than it had then")
+    _put(optimizer, keras.optimizers.schedules.deserialize(dict(wanted)))
+    return True
 
 
 def _is_variable(rate: Any) -> bool:
@@ -133,7 +223,7 @@ def _change(optimizer: Any, scale: Scale) -> tuple[Callable[[], object], bool]:
             "rates is not known; one of keras.optimizers.schedules can be changed"
         )
     schedule = type(rate).from_config(_scaled_config(rate, scale))
-    return (lambda: setattr(optimizer, "learning_rate", schedule)), True
+    return (lambda: _put(optimizer, schedule)), True
 
 
 def _scaled_config(schedule: Any, scale: Scale) -> dict[str, Any]:
@@ -166,19 +256,12 @@ def adjust(
         effective: Reads the rate of the step that was made last.
     """
     index = command.optimizer_index
-    if command.group is not None:
-        reason = "a Keras optimizer has no parameter groups: leave the group out"
-        return ControlOutcome(applied=False, message=reason)
     before = rates.base(index)
-    try:
-        if before is None:
-            # A rate that cannot be read cannot be changed either; the change says why.
-            rates.scale(Scale(1.0), index)
-            raise RefusedError("this learning rate cannot be read")
-        if rates.scale(wanted_scale(command, before), index):
-            retrace()
-    except RefusedError as refusal:
-        return ControlOutcome(applied=False, message=str(refusal), previous_value=before)
+    refusal = objection(rates, command)
+    if before is None or refusal:
+        return ControlOutcome(applied=False, message=refusal, previous_value=before)
+    if rates.scale(wanted_scale(command, before), index):
+        retrace()
     after = rates.base(index)
     return ControlOutcome(
         applied=True,
@@ -186,3 +269,17 @@ def adjust(
         applied_value=after,
         read_back=(lambda: rates.base(index)) if index else effective,
     )
+
+
+def objection(rates: KerasRates, command: ControlCommand) -> str:
+    """Return why ADJUST_LEARNING_RATE would be refused; empty where it can be carried out."""
+    index = command.optimizer_index
+    if command.group is not None:
+        return "a Keras optimizer has no parameter groups: leave the group out"
+    before = rates.base(index)
+    try:
+        # A rate that cannot be read cannot be changed either; the change says why.
+        rates.changes(Scale(1.0) if before is None else wanted_scale(command, before), index)
+    except RefusedError as refusal:
+        return str(refusal)
+    return "" if before is not None else "this learning rate cannot be read"

@@ -53,10 +53,14 @@ class Told:
 
     def summary(self, name: str) -> SessionSummary:
         """Return the one session of a script."""
+        (found,) = self.summaries(name)
+        return found
+
+    def summaries(self, name: str) -> list[SessionSummary]:
+        """Return the sessions of a script, the oldest first."""
         self.fact(name)
         found = [each for each in self.seen.sessions() if each.session_name == name]
-        assert len(found) == 1
-        return found[0]
+        return sorted(found, key=lambda each: each.started_ms)
 
     def snapshot(self, name: str) -> SessionSnapshot:
         """Return the session of a script as it is at the end."""
@@ -86,26 +90,36 @@ def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
-def told(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """Every script run on a backend, in one process, and the monitor it told."""
-    folder = tmp_path_factory.mktemp(backend)
+@contextmanager
+def _told(folder: Path, backend: str, *names: str) -> Iterator[Told]:
     with stack(folder / "home") as processes:
         _, address = processes.monitor()
         environment = keras_environment(backend, address)
-        command = [sys.executable, str(HERE / "scripts"), str(folder)]
+        command = [sys.executable, str(HERE / "scripts"), str(folder), *names]
         child = processes.start(
             "scripts", command, **environment, TRAINMON_KEY_FRAME_INTERVAL="0.1"
         )
-        said: list[str] = []
         log = folder / "log"
         with log.open("w") as file:
             child.pass_on(file)
             assert child.wait(PATIENCE_S) == 0, log.read_text()[-4000:]
-        said.append(log.read_text())
         facts = json.loads((folder / "facts.json").read_text())
         with viewer(address) as seen:
-            yield Told(backend, facts, "".join(said), seen)
+            yield Told(backend, facts, log.read_text(), seen)
+
+
+@pytest.fixture(scope="session")
+def told(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """Every script run on a backend, in one process, and the monitor it told."""
+    with _told(tmp_path_factory.mktemp(backend), backend) as told:
+        yield told
+
+
+@pytest.fixture(scope="session")
+def restored(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """Likewise, of those that go on from a backup."""
+    with _told(tmp_path_factory.mktemp(f"{backend}-backups"), backend, "backups") as told:
+        yield told
 
 
 @contextmanager

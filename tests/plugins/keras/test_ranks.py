@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, eventually, lines
-from trainmon.v1.control_pb2 import AdjustLearningRate, Pause, Resume, Stop
+from trainmon.v1.control_pb2 import (
+    AdjustLearningRate,
+    CommandRecord,
+    CommandState,
+    Evaluate,
+    Pause,
+    Resume,
+    SaveCheckpoint,
+    Stop,
+)
 from viewer import viewer
 
 HERE = Path(__file__).parent
@@ -19,10 +28,17 @@ if importlib.util.find_spec("keras") is None or importlib.util.find_spec("torch"
     pytest.skip("no keras found: Torch's is needed", allow_module_level=True)
 
 
+SAVES = 6
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path) -> None:
-    """Rates are equal at every step of both ranks; pause and stop leave neither waiting."""
+    """Rates are equal at every step of both ranks; pause and stop leave neither waiting.
+
+    Of both only the first saves, each time a whole file; both evaluate; what one cannot do is
+    done by none.
+    """
     _, address = processes.monitor()
     script = processes.start(
         "ranks",
@@ -43,15 +59,32 @@ def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path) -> N
     with viewer(address) as seen:
         run = seen.session(lambda summary: len(summary.ranks) == 2, PATIENCE_S).session_id
 
-        def applied(**action: object) -> None:
+        def ended(**action: object) -> CommandRecord:
             sent = seen.send(run, **action)
-            record = seen.command(run, sent.command.command_id, "APPLIED", "REJECTED", "EXPIRED")
-            assert not record.result.message.startswith("rank"), record.result.message
+            return seen.command(run, sent.command.command_id, "APPLIED", "REJECTED", "EXPIRED")
+
+        def applied(**action: object) -> str:
+            record = ended(**action)
+            message: str = record.result.message
+            assert record.state == CommandState.COMMAND_STATE_APPLIED, message
+            return message
 
         at_step(3)
         for factor in (0.5, 0.25, 3.0):
             applied(adjust_learning_rate=AdjustLearningRate(factor=factor))
             at_step(lines(logs[0]) + 1)
+        # The first rank has such an optimizer: it is the other's vote that refuses.
+        refused = ended(adjust_learning_rate=AdjustLearningRate(factor=2, optimizer_index=1))
+        assert refused.state == CommandState.COMMAND_STATE_REJECTED
+        assert refused.result.message == "rank 1: this model has no such optimizer"
+        told = [applied(save_checkpoint=SaveCheckpoint()) for _ in range(SAVES)]
+        saved = sorted(path.name for path in (tmp_path / "saved").iterdir())
+        assert len(saved) == SAVES
+        assert all(name in message for name, message in zip(saved, sorted(told), strict=True))
+        applied(evaluate=Evaluate())
+        for rank in (0, 1):
+            evaluated = tmp_path / f"evaluated-{rank}"
+            eventually(lambda log=evaluated: lines(log), "evaluations", PATIENCE_S, (1).__eq__)
         applied(pause=Pause())
         seen.in_state("PAUSED")
         applied(resume=Resume())

@@ -1,7 +1,8 @@
 """Trainings as people write them with Keras, each a function; a process runs all for one backend.
 
-``python scripts FOLDER NAME…`` runs those named (all where none is) and writes ``facts.json``:
-what each says of itself. Every run is named as its function is.
+``python scripts FOLDER NAME…`` runs those named, by module or function (where none is, all but
+``backups``), and writes ``facts.json``: what each says of itself. Every run is named as its
+function is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import fits  # noqa: F401 - it adds its scripts
+import backups  # noqa: F401 - it adds its scripts
+import fits  # noqa: F401
 import gan  # noqa: F401
 import keras
 import samples  # noqa: F401
@@ -26,7 +28,8 @@ def main() -> None:
     """Run the scripts named, or all."""
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
     logging.getLogger("jax").setLevel(logging.ERROR)
-    folder, names = Path(sys.argv[1]), sys.argv[2:] or list(SCRIPTS)
+    folder, wanted = Path(sys.argv[1]), sys.argv[2:] or ["fits", "gan", "samples", "steps"]
+    names = [each for each in SCRIPTS if {each, SCRIPTS[each].__module__} & {*wanted}]
     os.chdir(folder)
     facts: dict[str, Any] = {}
     for name in names:
