@@ -29,6 +29,8 @@ from trainmon.v1.control_pb2 import (
     Stop,
 )
 
+pytestmark = pytest.mark.timeout(300)  # a framework takes its time to be imported
+
 CLASSES = ["cat", "dog", "owl"]
 #: More than any test waits for.
 ENDLESS = 100_000
@@ -255,6 +257,37 @@ def _checkpoints(training: Training) -> int:
 
 def _evaluations(training: Training) -> int:
     return len(training.log("evaluated"))
+
+
+@pytest.mark.parametrize("name", ["counter", "pair"])
+def test_a_knob_of_ones_own_is_turned_once(steered: Training, name: str) -> None:
+    """Said by ``add_control`` or ``controls=``; a command that comes twice adds up once."""
+    before = sum(line["value"] for line in steered.log("turned") if line["knob"] == name)
+    record = _applied(steered, set_control=SetControl(name=name, value=2))
+    steered.seen.send_again(record)
+    assert record.result.previous_value == before
+    assert record.result.applied_value == before + 2
+    # Each command is carried out in order: what comes after this one comes after the first's echo.
+    last = _applied(steered, set_control=SetControl(name=name, value=3))
+    assert last.result.previous_value == before + 2
+    turned = [line for line in steered.log("turned") if line["knob"] == name][-2:]
+    assert [line["value"] for line in turned] == [2, 3]
+    step = record.result.applied_at_step
+    assert turned[0]["batches"] in (step - 1, step)
+
+
+def test_a_knob_of_the_frameworks_is_turned(steered: Training) -> None:
+    """The framework itself has the new value from the step on that the answer names."""
+    knob = getattr(steered.driver, "KNOB", "")
+    if not knob:
+        return  # this adapter offers none
+    # Greater than any gradient here, so that the training stays what it was.
+    record = _applied(steered, set_control=SetControl(name=knob, value=1e6))
+    step = record.result.applied_at_step
+    held = [batch["knob"] for batch in steered.batches(step + 5)]
+    assert held[step + 1 :] == [1e6] * len(held[step + 1 :])
+    assert held[step - 2] != 1e6
+    assert record.result.applied_value == 1e6
 
 
 def test_an_unknown_control_is_refused(steered: Training) -> None:

@@ -8,6 +8,7 @@ by the framework's own account; the suite compares it with what the monitor was 
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 import psutil
 
-__all__ = ["LINE", "NOTHING", "Driver", "Log", "Plan", "command", "main", "read_log"]
+__all__ = ["LINE", "NOTHING", "Driver", "Log", "Plan", "command", "driver", "main", "read_log"]
 
 #: Ways in: a line in the script (a callback, or ``start_session``); nothing but the environment.
 LINE, NOTHING = "line", "nothing"
@@ -59,8 +60,17 @@ class Log:
         self._plan = plan
         self._file = (Path(plan.folder) / "log").open("a", encoding="utf-8")
         self._batches = 0
+        self.turned: dict[str, float] = {}
 
-    def batch(self, *, epoch: int, batch: int, loss: float | None, learning_rate: float) -> None:
+    def batch(
+        self,
+        *,
+        epoch: int,
+        batch: int,
+        loss: float | None,
+        learning_rate: float,
+        knob: float | None = None,
+    ) -> None:
         """A training batch was trained. Call it from the user's side: a callback, or the loop.
 
         Args:
@@ -68,13 +78,13 @@ class Log:
             batch: Within the epoch, from 0, as the framework counts.
             loss: Of the batch, unscaled; None: the framework does not say.
             learning_rate: With which this batch was trained, as the optimizer holds it.
+            knob: What the driver's ``KNOB`` was, as the framework holds it; None: it has none.
 
         Raises:
             ValueError: The plan says that this batch fails.
         """
-        self._write(
-            "batch", step=self._batches, epoch=epoch, batch=batch, loss=loss, rate=learning_rate
-        )
+        told = {"epoch": epoch, "batch": batch, "loss": loss, "rate": learning_rate, "knob": knob}
+        self._write("batch", step=self._batches, **told)
         self._batches += 1
         if self._batches - 1 == self._plan.fail_at:
             raise ValueError("bad batch")
@@ -87,6 +97,18 @@ class Log:
     def checkpoint(self, path: Path | str) -> None:
         """A checkpoint was written. Only where the script itself is asked to write one."""
         self._write("checkpoint", path=str(path))
+
+    def knob(self, name: str) -> tuple[Callable[[float], None], Callable[[], float]]:
+        """Return ``set`` and ``get`` of a control of the user's own, which adds up what it is told.
+
+        So a command that is carried out twice shows.
+        """
+
+        def add(value: float) -> None:
+            self.turned[name] = self.turned.get(name, 0.0) + value
+            self._write("turned", knob=name, value=value, batches=self._batches)
+
+        return add, lambda: self.turned.get(name, 0.0)
 
     def fit_ended(self) -> None:
         """A fit has returned, and all that it held was dropped."""
@@ -120,6 +142,8 @@ class Driver(Protocol):
     others it must refuse, with a reason."""
     SAMPLES: bool
     """Whether pictures, predictions and truth are shown."""
+    KNOB: str
+    """A knob of the framework's own that the adapter offers; empty: it offers none."""
 
     @staticmethod
     def train(plan: Plan, log: Log) -> Callable[[], object]:
@@ -137,6 +161,17 @@ def main(train: Callable[[Plan, Log], Callable[[], object]]) -> None:
     end_again()
     end_again()
     log._write("returned")
+
+
+def driver(name: str) -> Any:
+    """Return another driver, for one that trains as it does."""
+    path = Path(sys.argv[0]).resolve().with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"driver_of_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    return other
 
 
 def command(driver: Path, plan: Plan) -> list[str]:

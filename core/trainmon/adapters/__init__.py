@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainmon.adapters.knobs import offer_controls
     from trainmon.adapters.ranks import join_ranks, rank_and_world, shared_run_key
     from trainmon.adapters.runs import harmless, open_run, say, wanted
     from trainmon.capture.arrays import would_wait
@@ -37,6 +38,7 @@ __all__ = [
     "join_ranks",
     "learning_rate_control",
     "learning_rate_objection",
+    "offer_controls",
     "open_run",
     "rank_and_world",
     "say",
@@ -58,6 +60,7 @@ _HOMES = {
     "join_ranks": "trainmon.adapters.ranks",
     "learning_rate_control": "trainmon.capture.learning_rate",
     "learning_rate_objection": "trainmon.capture.learning_rate",
+    "offer_controls": "trainmon.adapters.knobs",
     "open_run": "trainmon.adapters.runs",
     "rank_and_world": "trainmon.adapters.ranks",
     "say": "trainmon.adapters.runs",

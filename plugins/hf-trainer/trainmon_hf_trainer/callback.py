@@ -11,7 +11,7 @@ import transformers
 from transformers.trainer_callback import TrainerCallback
 
 from trainmon import adapters
-from trainmon.adapters import ending_of, harmless, open_run, wanted
+from trainmon.adapters import ending_of, harmless, offer_controls, open_run, wanted
 from trainmon_hf_trainer import describe, resume
 from trainmon_hf_trainer.capture import Choice
 from trainmon_hf_trainer.finding import trainer_that_calls
@@ -39,6 +39,9 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         predictions: Key of the predictions in the model's output; unset: ``logits``.
         truth: Key of the truth among the inputs, or a path; unset: the Trainer's label names, else
             what looks so.
+        controls: Knobs of one's own by name: a function that takes the value, a pair
+            ``(set, get)``, a path of the model such as ``"head.dropout.p"``, or a mapping of what
+            ``Session.add_control`` takes.
         settings: Validated settings; unset: from the environment.
     """
 
@@ -54,6 +57,7 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         images: str = "",
         predictions: str = "",
         truth: str = "",
+        controls: Mapping[str, Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
         self._name = name
@@ -61,7 +65,7 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         self._normalization = normalization
         self._choice = Choice(images=images, predictions=predictions, truth=truth)
         self._settings = settings
-        self._declared: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._controls = dict(controls or {})
         self._fit: Fit | None = None
 
     @property
@@ -76,11 +80,12 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         set: Callable[[Any], object],  # noqa: A002 - reads as what it is: get and set
         get: Callable[[], Any] | None = None,
         **spec: Any,
-    ) -> None:
-        """Offer a knob of one's own, as :meth:`trainmon.Session.add_control` does."""
-        self._declared.append(((name, set, get), spec))
+    ) -> TrainmonCallback:
+        """Offer a knob, as :meth:`trainmon.Session.add_control` does; returns the callback."""
+        self._controls[name] = {"set": set, "get": get, **spec}
         if self._fit is not None:
             self._fit.session.add_control(name, set, get, **spec)
+        return self
 
     # What the Trainer calls.
 
@@ -192,8 +197,7 @@ class TrainmonCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         finally:
             if self._fit is None:
                 session.close()  # nobody would feed it
-        for given, spec in self._declared:
-            session.add_control(*given, **spec)
+        offer_controls(session, self._controls, trainer.model)
         if session.info.world_size > 1:
             _join_ranks(session)
 

@@ -12,7 +12,7 @@ from trainmon.adapters import harmless
 from trainmon_keras.call import call_of
 from trainmon_keras.choose import Pick
 from trainmon_keras.fit import Fit, end_forgotten, open_fit
-from trainmon_keras.options import Knob, Options
+from trainmon_keras.options import Options
 
 if TYPE_CHECKING:
     from trainmon.config import Settings
@@ -39,6 +39,9 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
         vocabulary: Words by token id, where x holds token ids; unset: that of the model's
             TextVectorization.
         checkpoints: Folder for the checkpoints that the page asks for.
+        controls: Knobs of one's own by name: a function that takes the value, a pair
+            ``(set, get)``, a path of the model such as ``"loss_weight"``, or a mapping of what
+            ``Session.add_control`` takes. See :meth:`add_control`.
         settings: Validated settings; unset: from the environment.
     """
 
@@ -54,6 +57,7 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
         normalization: Mapping[str, Sequence[float]] | None = None,
         vocabulary: Sequence[str] = (),
         checkpoints: str | Path = "trainmon-checkpoints",
+        controls: Mapping[str, Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
@@ -67,6 +71,7 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
             normalization=normalization,
             vocabulary=vocabulary,
             checkpoints=checkpoints,
+            controls=dict(controls or {}),
             settings=settings,
         )
         self._fit: Fit | None = None
@@ -78,17 +83,21 @@ class TrainmonCallback(keras.callbacks.Callback):  # type: ignore[misc] # keras 
 
     def add_control(
         self,
+        /,
         name: str,
         set: Callable[[Any], object],  # noqa: A002 - reads as what it is: get and set
         get: Callable[[], Any] | None = None,
         **spec: Any,
     ) -> TrainmonCallback:
-        """Offer a knob on the page, as ``Session.add_control`` does; returns the callback.
+        """Offer a knob, as :meth:`trainmon.Session.add_control` does; returns the callback.
 
         What is set must be a ``keras.Variable`` for a compiled step to see it. On JAX the model's
         variables are up to date while ``set`` and ``get`` run.
         """
-        self._options.knobs.append(Knob(name, set, get, spec))
+        control = {"set": set, "get": get, **spec}
+        self._options.controls[name] = control
+        if self._fit is not None:
+            self._fit.offer({name: control})
         return self
 
     @harmless

@@ -10,14 +10,14 @@ from typing import Any
 
 import keras
 
-from trainmon.adapters import ending_of, open_run, say
+from trainmon.adapters import ending_of, offer_controls, open_run, say
 from trainmon.errors import StopTraining
 from trainmon.session import Session
 from trainmon_keras.backends import Backend, backend_named
 from trainmon_keras.backups import Backups, steps_made
 from trainmon_keras.call import FitCall, same_call
 from trainmon_keras.extras import Choice
-from trainmon_keras.options import Knob, Options
+from trainmon_keras.options import Options
 from trainmon_keras.rates import KerasRates, optimizers_of
 from trainmon_keras.samples import EpochLogs, StepExtras
 from trainmon_keras.step import StepTap
@@ -146,8 +146,7 @@ class Fit:
                 f"steps_per_execution is {self._each}: Keras shows one step in {self._each}, and "
                 "commands take effect between two executions",
             )
-        for knob in self.options.knobs:
-            self._offer(knob)
+        self.offer(self.options.controls)
         self.visit()
 
     def end(self) -> None:
@@ -322,7 +321,9 @@ class Fit:
         """Compile the step anew: a schedule is fixed in it."""
         self._tap.rebuild()
 
-    def _offer(self, knob: Knob) -> None:
+    def offer(self, controls: Mapping[str, Any]) -> None:
+        """Offer controls of the user's own, which find the model's variables up to date."""
+
         def synced(function: Callable[..., Any]) -> Callable[..., Any]:
             def call(*arguments: Any) -> Any:
                 self.sync()
@@ -331,8 +332,7 @@ class Fit:
 
             return call
 
-        get = synced(knob.get) if knob.get is not None else None
-        self.session.add_control(knob.name, synced(knob.set), get, **knob.spec)
+        offer_controls(self.session, controls, self.model, synced)
 
 
 def _is_number(value: Any) -> bool:

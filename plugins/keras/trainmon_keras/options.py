@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,7 @@ from trainmon_keras.choose import Pick
 if TYPE_CHECKING:
     from trainmon.config import Settings
 
-__all__ = ["Knob", "Options"]
-
-
-@dataclass(frozen=True)
-class Knob:
-    """A control of the user's own."""
-
-    name: str
-    set: Callable[[Any], object]
-    get: Callable[[], Any] | None
-    spec: Mapping[str, Any]
+__all__ = ["Options"]
 
 
 @dataclass
@@ -39,7 +29,8 @@ class Options:
     vocabulary: Sequence[str] = ()
     checkpoints: str | Path = "trainmon-checkpoints"
     settings: Settings | None = None
-    knobs: list[Knob] = field(default_factory=list)
+    controls: dict[str, Any] = field(default_factory=dict)
+    """As :func:`trainmon.adapters.offer_controls` has them."""
 
     def checkpoint_folder(self) -> Path:
         """Return where checkpoints go that the page asks for."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainmon.adapters import ending_of, harmless, join_ranks, open_run, wanted
@@ -43,7 +43,8 @@ class TrainmonCallback:
         class_names: Name of each class; unset: the data module's or the dataset's.
         normalization: ``{"mean": [...], "std": [...]}`` of the pictures.
         controls: Knobs of one's own by name: a function that takes the value, a pair
-            ``(set, get)``, or a path of the module such as ``"dropout.p"``.
+            ``(set, get)``, a path of the module such as ``"dropout.p"``, or a mapping of what
+            ``Session.add_control`` takes.
         settings: Validated settings; unset: from the environment.
     """
 
@@ -95,6 +96,20 @@ class TrainmonCallback:
     def session(self) -> Session | None:
         """The session of the fit under way; None between fits."""
         return self._session
+
+    def add_control(
+        self,
+        /,
+        name: str,
+        set: Callable[[Any], object],  # noqa: A002 - reads as what it is: get and set
+        get: Callable[[], Any] | None = None,
+        **spec: Any,
+    ) -> TrainmonCallback:
+        """Offer a knob, as :meth:`trainmon.Session.add_control` does; returns the callback."""
+        self._controls[name] = {"set": set, "get": get, **spec}
+        if self._session is not None:
+            self._session.add_control(name, set, get, **spec)
+        return self
 
     # The fit.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from trainmon.adapters import LearningRates, learning_rate_control, learning_rate_objection
+from trainmon.adapters import (
+    LearningRates,
+    learning_rate_control,
+    learning_rate_objection,
+    offer_controls,
+)
 from trainmon.events import (
     ControlCommand,
     ControlKind,
@@ -133,16 +136,13 @@ def offer_knobs(session: Session, trainer: Any, controls: Mapping[str, Any]) -> 
     Args:
         session: The run.
         trainer: Lightning's.
-        controls: The user's, by name: a function that takes the value; a pair ``(set, get)``; a
-            path of the module such as ``"dropout.p"``; or a mapping of what
-            ``session.add_control`` takes.
+        controls: The user's, as :func:`trainmon.adapters.offer_controls` has them.
     """
     if trainer.lightning_module.automatic_optimization:  # by hand nothing reads these
         _offer_clipping(session, trainer)
         if not trainer.strategy.handles_gradient_accumulation:
             _offer_accumulation(session, trainer)
-    for name, given in controls.items():
-        session.add_control(name, **_knob(trainer.lightning_module, given))
+    offer_controls(session, controls, trainer.lightning_module)
 
 
 def _offer_clipping(session: Session, trainer: Any) -> None:
@@ -172,28 +172,4 @@ def _offer_accumulation(session: Session, trainer: Any) -> None:
         type=ControlType.INTEGER,
         minimum=1,
         unit="batches",
-    )
-
-
-def _knob(module: Any, given: Any) -> dict[str, Any]:
-    """Return the arguments of ``add_control`` for what the user gave.
-
-    Raises:
-        TypeError: It is none of the forms.
-        AttributeError: The module has nothing at that path.
-    """
-    if isinstance(given, str):
-        owner_path, _, name = given.rpartition(".")
-        owner = attrgetter(owner_path)(module) if owner_path else module
-        getattr(owner, name)
-        return {"set": partial(setattr, owner, name), "get": partial(getattr, owner, name)}
-    if isinstance(given, Mapping):
-        return dict(given)
-    if isinstance(given, (tuple, list)) and len(given) == 2:
-        return {"set": given[0], "get": given[1]}
-    if callable(given):
-        return {"set": given}
-    raise TypeError(
-        f"a control is a function, a pair (set, get), a path of the module, or a mapping of what "
-        f"session.add_control takes; got {given!r}"
     )

@@ -18,6 +18,7 @@ FRAMEWORK = "numpy"
 WAYS = (LINE,)
 CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
 SAMPLES = True
+KNOB = ""
 
 
 class Model:
@@ -78,6 +79,8 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
         )  # fmt: skip
         session.add_control("save_checkpoint", save)
         session.add_control("evaluate", lambda _: log.evaluated())
+        session.add_control("counter", *log.knob("counter"))
+        session.add_control("pair", *log.knob("pair"))
         with session:
             loop(session, model, plan, log)
         log.fit_ended()

@@ -13,6 +13,7 @@ FRAMEWORK = "transformers"
 WAYS = (LINE, NOTHING)
 CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
 SAMPLES = True
+KNOB = "max_grad_norm"
 
 
 def make_model() -> Any:
@@ -50,7 +51,10 @@ def make_account(plan: Plan, log: Log) -> Any:
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             epoch, batch = divmod(state.global_step - 1, plan.batches)
-            log.batch(epoch=epoch, batch=batch, loss=given["model"].loss, learning_rate=self.rate)
+            log.batch(
+                epoch=epoch, batch=batch, loss=given["model"].loss, learning_rate=self.rate,
+                knob=args.max_grad_norm,
+            )  # fmt: skip
 
         def on_evaluate(self, *_: Any, **__: Any) -> None:
             log.evaluated()
@@ -92,7 +96,9 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
     if plan.way == LINE:
         from trainmon_hf_trainer import TrainmonCallback
 
-        callbacks.append(TrainmonCallback(**plan.session))
+        controls = {"pair": log.knob("pair")}
+        callback = TrainmonCallback(**plan.session, controls=controls)
+        callbacks.append(callback.add_control("counter", *log.knob("counter")))
     trainer = Trainer(
         make_model(), arguments, train_dataset=data, eval_dataset=data[:8], callbacks=callbacks
     )

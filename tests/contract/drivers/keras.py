@@ -1,4 +1,4 @@
-"""Keras 3, on the backend that KERAS_BACKEND names, TensorFlow where it names none."""
+"""Keras 3 on TensorFlow; the drivers of its other backends are this one, with another name here."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ FRAMEWORK = "keras"
 WAYS = (LINE, NOTHING)
 CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
 SAMPLES = True
+KNOB = ""
 
 
-def train(plan: Plan, log: Log) -> Callable[[], object]:
+def train(plan: Plan, log: Log, backend: str = "tensorflow") -> Callable[[], object]:
     """Train as planned."""
     # This script's folder is on the path, and this script is named keras.
     folder = Path(__file__).parent
     sys.path[:] = [entry for entry in sys.path if Path(entry) != folder]
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = backend
     import keras
     import numpy as np
 
@@ -68,7 +69,9 @@ def train(plan: Plan, log: Log) -> Callable[[], object]:
     if plan.way == LINE:
         from trainmon_keras import TrainmonCallback
 
-        callbacks.append(TrainmonCallback(**plan.session))
+        controls = {"pair": log.knob("pair")}
+        callback = TrainmonCallback(**plan.session, controls=controls)
+        callbacks.append(callback.add_control("counter", *log.knob("counter")))
     for _ in range(plan.fits):
         model.fit(
             x, y, batch_size=4, epochs=plan.epochs, verbose=0, callbacks=callbacks,

@@ -13,6 +13,7 @@ FRAMEWORK = "lightning"
 WAYS = (LINE, NOTHING)
 CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
 SAMPLES = True
+KNOB = "gradient_clip_val"
 #: Where the Trainer is from; the other package's driver is this one with another name here.
 PACKAGE = "lightning.pytorch"
 
@@ -31,7 +32,9 @@ def train(plan: Plan, log: Log, package: str = PACKAGE) -> Callable[[], object]:
     if plan.way == LINE:
         from trainmon_lightning import TrainmonCallback
 
-        callbacks.append(TrainmonCallback(**plan.session))
+        controls = {"pair": log.knob("pair")}
+        callback = TrainmonCallback(**plan.session, controls=controls)
+        callbacks.append(callback.add_control("counter", *log.knob("counter")))
     model, loaders = _model(pl, plan), _loaders(plan)
     for _ in range(plan.fits):
         trainer = pl.Trainer(
@@ -85,7 +88,10 @@ def _account(pl: Any, log: Log) -> Any:
             self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int
         ) -> None:
             epoch, loss = trainer.current_epoch, float(outputs["loss"])
-            log.batch(epoch=epoch, batch=index, loss=loss, learning_rate=self.rate)
+            log.batch(
+                epoch=epoch, batch=index, loss=loss, learning_rate=self.rate,
+                knob=trainer.gradient_clip_val,
+            )  # fmt: skip
 
         def on_validation_end(self, trainer: Any, module: Any) -> None:
             if not trainer.sanity_checking:

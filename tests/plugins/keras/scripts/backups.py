@@ -1,4 +1,4 @@
-"""Fits that break off, and go on with BackupAndRestore and a new model, their rate changed before."""
+"""Fits that break off after a change of their rate, and go on with BackupAndRestore."""
 
 from __future__ import annotations
 

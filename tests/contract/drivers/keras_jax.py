@@ -1,0 +1,25 @@
+"""Keras 3 on JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contract import LINE, NOTHING, Log, Plan, driver, main
+
+PART = "keras"
+NEEDS = ("keras", "jax", "trainmon_keras")
+FRAMEWORK = "keras"
+WAYS = (LINE, NOTHING)
+CONTROLS = frozenset({"learning_rate", "save_checkpoint", "evaluate"})
+SAMPLES = True
+KNOB = ""
+
+
+def train(plan: Plan, log: Log) -> Callable[[], object]:
+    """Train as the other driver does, on this backend."""
+    end: Callable[[], object] = driver("keras").train(plan, log, "jax")
+    return end
+
+
+if __name__ == "__main__":
+    main(train)
