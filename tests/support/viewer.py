@@ -20,6 +20,8 @@ from trainmon.v1.dashboard_pb2 import (
     SessionSummary,
     WatchSessionRequest,
     WatchSessionResponse,
+    WatchSessionsRequest,
+    WatchSessionsResponse,
 )
 from trainmon_gateway.v1.dashboard_pb2_grpc import DashboardServiceStub
 from web_channel import WebChannel
@@ -96,17 +98,26 @@ class Viewer:
         return answer
 
     def watch(
-        self, session_id: str, frames_per_second: float = 30, tile_size: int = 64, cursor: str = ""
+        self,
+        session_id: str,
+        frames_per_second: float = 30,
+        tile_size: int = 64,
+        cursor: str = "",
+        timeout_s: float = 60,
     ) -> Iterator[WatchSessionResponse]:
-        """Return the events of a session, for at most a minute."""
+        """Return the events of a session, for at most so long."""
         request = WatchSessionRequest(
             session_id=session_id,
             frames_per_second=frames_per_second,
             tile_size=tile_size,
             resume_cursor=cursor,
         )
-        stream: Iterator[WatchSessionResponse] = self._stub.WatchSession(request, timeout=60)
+        stream: Iterator[WatchSessionResponse] = self._stub.WatchSession(request, timeout=timeout_s)
         return stream
+
+    def watch_sessions(self, timeout_s: float) -> Iterator[WatchSessionsResponse]:
+        """Return the list of sessions, and what changes of it, for at most so long."""
+        return self._stub.WatchSessions(WatchSessionsRequest(), timeout=timeout_s)
 
     def snapshot(self, session_id: str) -> SessionSnapshot:
         """Return a session as it is."""

@@ -1,6 +1,7 @@
 """A training that writes each loss and the final weights to the last bit, with trainmon or alone.
 
-``python sacred.py FOLDER [alone]``: a model of pictures, then the same compiled.
+``python sacred.py FOLDER [alone] [inductor]``: a model of pictures, then the same compiled; with
+``inductor`` only that, by torch's own compiler, which needs one for C++.
 """
 
 from __future__ import annotations
@@ -38,12 +39,23 @@ class Log(TrainerCallback):
     on_step_end = on_substep_end
 
 
+class Logged(TrainerCallback):
+    """Writes the loss of each update, as the Trainer has it: a compiled model lets none listen."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
+        if "loss" in logs:
+            self.file.write(f"{float(logs['loss']).hex()}\n")
+            self.file.flush()
+            time.sleep(0.02)  # as above
+
+
 def train(folder: Path, file: Any, alone: bool, **more: Any) -> None:
     """Train one model, with all that is random or kept between steps."""
     model = vit(hidden_dropout_prob=0.3)
-    callbacks: list[Any] = []
-    if not more:  # inside a compiled model nothing of the script's is heard
-        callbacks.append(Log(file, model))
+    callbacks: list[Any] = [Logged(file) if more else Log(file, model)]
     if not alone:
         from trainmon_hf_trainer import TrainmonCallback
 
@@ -70,8 +82,11 @@ def main() -> None:
     torch.set_num_threads(1)
     folder, alone = Path(sys.argv[1]), "alone" in sys.argv[2:]
     with (folder / "losses").open("w") as file:
-        train(folder, file, alone)
-        train(folder, file, alone, torch_compile=True, torch_compile_backend="eager")
+        inductor = "inductor" in sys.argv[2:]
+        if not inductor:
+            train(folder, file, alone)
+        backend = "inductor" if inductor else "eager"
+        train(folder, file, alone, torch_compile=True, torch_compile_backend=backend)
 
 
 if __name__ == "__main__":

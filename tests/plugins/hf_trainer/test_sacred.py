@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-grpc = pytest.importorskip("grpc")
+pytest.importorskip("grpc")
 pytest.importorskip("transformers", reason="no hf_trainer found: transformers is not installed")
 
-from stack import Stack, eventually, kill, lines, relay_of, stack  # noqa: E402 - after the skips
-from trainmon.cli.children import Child  # noqa: E402 - as above
-from viewer import viewer  # noqa: E402 - as above
+from stack import Stack, eventually, kill, lines, relay_of, stack
+from trainmon.cli.children import Child
+from viewer import viewer
+from watching import watch_all_to_the_end
 
 HERE = Path(__file__).parent
 NOWHERE = "127.0.0.1:9"
 PATIENCE_S = 150
-BATCHES = 60
+BATCHES, UPDATES = 60, 30
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -50,30 +49,18 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_log_is_whole(alone: str) -> None:
     """What the others are compared with has every batch, and the weights of both models."""
-    assert len(alone.splitlines()) == BATCHES + 2
+    assert len(alone.splitlines()) == BATCHES + UPDATES + 2
+    assert " 0 graphs " not in alone.splitlines()[-1]
 
 
 def test_watched(processes: Stack, tmp_path: Path, alone: str) -> None:
-    """A viewer who asks for 60 frames a second changes nothing, nor the number of graphs."""
+    """Who asks for 60 frames a second of each model changes nothing, nor the number of graphs."""
     _, address = processes.monitor()
     training = _start(processes, address, tmp_path / "watched")
-    steps: list[int] = []
     with viewer(address) as seen:
-        sessions = eventually(seen.sessions, "a session", PATIENCE_S)
-        stream = seen.watch(sessions[0].session_id, frames_per_second=60, tile_size=128)
-
-        def read() -> None:
-            with suppress(grpc.RpcError):  # the stream was cancelled
-                steps.extend(e.batch_data.global_step for e in stream if e.HasField("batch_data"))
-
-        thread = threading.Thread(target=read, name="watching")
-        thread.start()
-        try:
-            assert training.wait(PATIENCE_S) == 0
-        finally:
-            stream.cancel()  # type: ignore[attr-defined] # a grpc call, which is an iterator too
-            thread.join()
-    assert steps
+        steps = watch_all_to_the_end(seen, training, PATIENCE_S)
+    assert len(steps) == 2
+    assert all(steps.values()), "pictures of both, the plain and the compiled"
     assert (tmp_path / "watched" / "losses").read_text() == alone
 
 

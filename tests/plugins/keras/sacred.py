@@ -97,8 +97,11 @@ def main() -> None:
             )  # fmt: skip
             weights = b"".join(np.ascontiguousarray(w).tobytes() for w in model.get_weights())
             file.write(f"{hashlib.sha256(weights).hexdigest()}\n")
-            if BACKEND != "torch":
+            if BACKEND != "torch":  # which runs eagerly, or in graphs that are counted
                 file.write(f"traces {len(traces)}\n")
+            elif jit:
+                graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+                file.write(f"graphs {graphs}\n")
 
 
 if __name__ == "__main__":

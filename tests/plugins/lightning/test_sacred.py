@@ -13,7 +13,7 @@ pytest.importorskip("lightning", reason="no lightning found: it is not installed
 from stack import Stack, eventually, kill, lines, relay_of, stack
 from trainmon.cli.children import Child
 from viewer import viewer
-from watching import watch_to_the_end
+from watching import watch_all_to_the_end
 
 HERE = Path(__file__).parent
 NOWHERE = "127.0.0.1:9"
@@ -50,16 +50,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_log_is_whole(alone: str) -> None:
     """What the others are compared with has every batch, and the weights of both models."""
     assert len(alone.splitlines()) == BATCHES + 2
+    assert "} 0 graphs " not in alone.splitlines()[-1]
 
 
 def test_watched(processes: Stack, tmp_path: Path, alone: str) -> None:
-    """A viewer who asks for 60 frames a second changes nothing, nor the number of graphs."""
+    """Who asks for 60 frames a second of each model changes nothing, nor the number of graphs."""
     _, address = processes.monitor()
     training = _start(processes, address, tmp_path / "watched")
     with viewer(address) as seen:
-        sessions = eventually(seen.sessions, "a session", PATIENCE_S)
-        session = sessions[0].session_id
-        assert watch_to_the_end(seen, session, training, PATIENCE_S)
+        steps = watch_all_to_the_end(seen, training, PATIENCE_S)
+    assert len(steps) == 2
+    assert all(steps.values()), "pictures of both, the plain and the compiled"
     assert (tmp_path / "watched" / "losses").read_text() == alone
 
 
