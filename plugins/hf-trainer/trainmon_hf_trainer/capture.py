@@ -28,6 +28,10 @@ _MOST_BYTES = 1 << 20
 #: Pixels along a copied map's longer edge that are enough.
 _MAP_EDGE = 128
 _CHANNELS = (1, 3, 4)
+_NO_SAMPLE_LOSSES = (
+    "losses of single samples are not shown: of batches of many texts, and of predictions of more "
+    "than 1 MiB, a few rows are copied, and whether their losses are the batch's cannot be seen"
+)
 _OVERRIDE = 'TrainmonCallback(images="…", predictions="…", truth="…")'
 
 
@@ -152,8 +156,10 @@ class Sampler:
             return None  # of every token they are in the words, of every patch they are no classes
         predictions = predictions.detach()
         large = predictions.numel() * predictions.element_size() > _MOST_BYTES
-        if (large or text) and captured.rows is None:
+        if large or text:
             self._choose_rows(captured)
+            if captured.rows is not None:
+                self._say(_NO_SAMPLE_LOSSES)
         if not large:
             return _rows(predictions, captured.rows)
         if predictions.ndim == 4:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from math import prod
 from typing import Any
 
@@ -27,6 +27,8 @@ __all__ = ["Fit", "end_forgotten", "fit_of", "open_fit"]
 
 _FIT = "_trainmon_fit"
 
+#: A dataset is looked for class names through no more others that it was made of.
+_MOST_DATASETS = 32
 _END_OF_DATA = ("OutOfRangeError",)
 _NUMBERS = re.compile("float|int|bool")
 
@@ -66,9 +68,21 @@ def end_forgotten(model: Any, call: FitCall) -> None:
 
 
 def _class_names(x: Any) -> tuple[str, ...]:
-    """Return the names a dataset of Keras' own image folders knows."""
-    names = getattr(x, "class_names", None)
-    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+    """Return the names that a dataset of image folders knows, or one that it was made of.
+
+    Keras' own is no more itself after ``map`` or ``prefetch``; a DataLoader holds its dataset.
+    """
+    waiting, seen = [x], 0
+    while waiting and seen < _MOST_DATASETS:
+        data, seen = waiting.pop(0), seen + 1
+        for name in ("class_names", "classes"):
+            names = getattr(data, name, None)
+            if isinstance(names, (list, tuple)) and names:
+                return tuple(map(str, names))
+        inputs = getattr(data, "_inputs", None)
+        with suppress(Exception):  # of a stranger's dataset: then there are none
+            waiting += inputs() if callable(inputs) else [data.dataset]
+    return ()
 
 
 def _hyperparameters(model: Any, call: FitCall) -> dict[str, Any]:

@@ -55,9 +55,15 @@ def fit(folder: Path, model: Any, data: Any, /, kind: Any = Trainer, **more: Any
     callbacks = [ours, *more.pop("callbacks", ())]
     resume = more.pop("resume", None)
     kind_of_arguments = more.pop("arguments", TrainingArguments)
-    settings = {"max_steps": 4, "save_strategy": "no", "logging_strategy": "no", **more}
+    settings = {
+        "max_steps": 4,
+        "per_device_train_batch_size": 4,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        **more,
+    }
     arguments = kind_of_arguments(
-        str(folder), per_device_train_batch_size=4, use_cpu=True, report_to="none",
+        str(folder), use_cpu=True, report_to="none",
         disable_tqdm=True, **settings,
     )  # fmt: skip
     trainer = kind(model, arguments, train_dataset=data, callbacks=callbacks, **given)

@@ -21,7 +21,8 @@ from viewer import Viewer, viewer
 
 HERE = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
-PATIENCE_S = 240
+#: JAX and TensorFlow compile the step of every fit.
+PATIENCE_S = 480
 
 
 def keras_environment(backend: str, monitor: str) -> dict[str, str]:

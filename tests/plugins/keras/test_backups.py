@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)  # the first of a backend waits for all scripts
+pytestmark = pytest.mark.timeout(550)  # the first of a backend waits for all scripts
 
 FACTOR = 0.25
 

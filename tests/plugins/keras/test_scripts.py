@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from trainmon.v1.dashboard_pb2 import SessionState
 
-pytestmark = pytest.mark.timeout(300)  # the first of a backend waits for all scripts
+pytestmark = pytest.mark.timeout(550)  # the first of a backend waits for all scripts
 
 COMPLETED = SessionState.SESSION_STATE_COMPLETED
 
@@ -41,6 +45,9 @@ RUNS = {
     "table": (2, 1, ""),
     "large_pictures": (2, 1, "images predictions truth losses"),
     "autoencoder": (7, 1, "images losses"),
+    "normalised": (7, 1, "images predictions truth losses"),
+    "image_folders": (2, 1, "images predictions truth losses"),
+    "image_folders_mapped": (2, 1, "images predictions truth losses"),
     "detection": (2, 1, "images truth"),
 }
 
@@ -113,6 +120,20 @@ def test_classes_have_their_names(told):
     assert {each.true_label for each in batch.ground_truth} <= {f"digit {n}" for n in range(10)}
     assert all(each.predicted_label.startswith("digit") for each in batch.predictions)
     assert batch.batch_size == 32
+
+
+@pytest.mark.parametrize("name", ["image_folders", "image_folders_mapped"])
+def test_classes_are_named_as_their_folders(told, name):
+    """Also where the dataset that knows them was mapped and fetched ahead."""
+    batch = told.batch(name)
+    assert {each.true_label for each in batch.ground_truth} == {"cat", "dog"}
+    assert {each.predicted_label for each in batch.predictions} <= {"cat", "dog"}
+
+
+def test_normalisation_is_undone(told):
+    """Pixels are as light as they were before."""
+    image = Image.open(io.BytesIO(told.batch("normalised").images[0].image_bytes))
+    assert np.asarray(image.convert("L"), float).mean() == pytest.approx(0.8 * 255, abs=2)
 
 
 def test_what_was_chosen_is_said_with_the_line_that_overrides_it(told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -210,3 +211,46 @@ def sentences() -> Any:
 
     data = tf.data.Dataset.from_tensor_slices((list(texts), [1.0, 0.0] * 32)).batch(16)
     model.fit(data, verbose=0, callbacks=watched("sentences"))
+
+
+@script
+def normalised() -> Any:
+    """Every pixel was 0.8, and was normalised; the line says how."""
+    model = convnet()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    told = watched("normalised", normalization={"mean": [0.5], "std": [0.25]})
+    model.fit(X * 0 + (0.8 - 0.5) / 0.25, Y, verbose=0, callbacks=told)
+
+
+def _folders() -> Any:
+    """Return Keras' own dataset of folders of pictures, each named as its class is."""
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        folder = Path("pictures", name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(8):
+            Image.new("L", (8, 8), 20 * number).save(folder / f"{number}.png")
+    return keras.utils.image_dataset_from_directory(
+        "pictures", image_size=(8, 8), batch_size=8, color_mode="grayscale", verbose=False
+    )
+
+
+def _fit_folders(name: str, data: Any) -> None:
+    model = convnet(classes=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(data, verbose=0, callbacks=watched(name))
+
+
+@script
+def image_folders() -> Any:
+    """As Keras gives it."""
+    _fit_folders("image_folders", _folders())
+
+
+@script
+def image_folders_mapped() -> Any:
+    """Mapped and fetched ahead, as tutorials do, which loses the names."""
+    data = _folders().map(lambda x, y: (x / 255, y)).cache().prefetch(1)
+    assert not hasattr(data, "class_names")
+    _fit_folders("image_folders_mapped", data)
