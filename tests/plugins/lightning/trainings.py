@@ -414,8 +414,7 @@ def copied(folder: Path) -> Any:
 
 def knobs(folder: Path) -> Any:
     module, seen = Classifier(), []
-    wrong = {"no such path": "net.9.p", "no function": 3}
-    callback = TrainmonCallback(controls={**wrong, "dropout": "net.3.p", "mine": seen.append})
+    callback = TrainmonCallback(controls={"dropout": "net.3.p", "mine": seen.append})
 
     class Turn(pl.Callback):
         """Turns every knob."""
