@@ -389,6 +389,9 @@ class Relay:
 
     def _deliver(self, frame: Frame, batch: BatchData) -> None:
         """Send an encoded frame: as a key frame, live, or both where the first would be late."""
+        if self._finished:  # the monitor takes nothing after the last state
+            self._losses.add("picture", "relay_busy")
+            return
         prompt = self._link.up and not self._outbox.lagging
         kept = frame.key_frame and self._recorder.key_frame(batch)
         if kept and frame.live and prompt:
