@@ -49,9 +49,9 @@ frameworks: $(VENV)/.frameworks ## install Lightning, Keras, transformers and mo
 test-pythons: $(VENV)/.tools ## try the wheels on every Python from 3.10 to 3.14 on this machine
 	TRAINMON_PYTHONS=all $(BIN)/python -m pytest tests/packaging/test_wheels.py $(ARGS)
 
-torture: $(VENV)/.tools ## kill everything at random moments, and write docs/losses.md (ROUNDS=1000, KINDS=relay,..., JOBS=3)
+torture: $(VENV)/.tools ## kill everything at random moments, and write docs/losses.md (ROUNDS=1000, JOBS=3; KINDS=relay,... writes nothing)
 	PYTHONPATH=tests/support $(BIN)/python -m kills --rounds $(ROUNDS) --jobs $(JOBS) \
-	  --report docs/losses.md --record build/kills.jsonl $(if $(KINDS),--kinds $(KINDS)) $(ARGS)
+	  --record build/kills.jsonl $(if $(KINDS),--kinds $(KINDS),--report docs/losses.md) $(ARGS)
 
 check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## lint, types, contract
 	$(BIN)/ruff check
@@ -67,8 +67,9 @@ check: $(VENV)/.tools $(GENERATE)/.tools web/node_modules/.package-lock.json ## 
 	cd web && npm test --silent
 
 bench: $(VENV)/.tools ## run the benchmarks, and write docs/benchmarks.md (BENCH=benchmarks/x.py for one)
-	@for each in $(BENCH); do echo "== $$each"; \
-	  BENCH_REPORT=docs/benchmarks.md $(BIN)/python $$each || exit 1; done
+	@failed=; for each in $(BENCH); do echo "== $$each"; \
+	  BENCH_REPORT=docs/benchmarks.md $(BIN)/python $$each || failed="$$failed $$each"; done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 generate: $(GENERATE)/.tools web/node_modules/.package-lock.json ## write the code that proto/ describes
 	$(GENERATE)/bin/python proto/generate.py

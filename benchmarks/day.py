@@ -3,8 +3,8 @@
 A training of 864,000 steps, ten a second for a day, of five scalars each and with samples, runs as
 many times faster as the machine allows, up to 8,000 steps a second, with a real relay and a real
 monitor; key frames come as much more often, too. What each process has resident is read after equal
-parts of the run. At the end every step must be in the store. ``STEPS`` (environment) sets another
-length.
+parts of the run. At the end every step must be in the store. ``DAY_STEPS``
+(environment) sets another length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from common.watched import monitor
 from trainmon.v1.dashboard_pb2 import ListSessionsRequest, QueryMetricsRequest
 from trainmon_gateway.v1.dashboard_pb2_grpc import DashboardServiceStub
 
-STEPS = int(os.environ.get("STEPS", "864000"))
+STEPS = int(os.environ.get("DAY_STEPS", "864000"))
 STEPS_PER_S = 8000
 PARTS = 16
 MEBIBYTE = 1 << 20

@@ -23,7 +23,7 @@ from common.report import machine, publish, table
 from common.watched import Watcher, monitor
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-STEPS = int(os.environ.get("STEPS", "1000"))
+STEPS = int(os.environ.get("FRAMEWORK_STEPS", "1000"))
 KINDS = ("without trainmon", "nobody watching", "watched at 60 frames/s")
 NEEDS = {"hf-trainer": ("transformers", "accelerate"), "lightning": ("lightning",)}
 TIMEOUT_S = 600
@@ -90,13 +90,16 @@ def rows_of(name: str) -> list[list[object]]:
 def main() -> None:
     """Measure and print a table."""
     names = [name for name in sys.argv[1:] or TRAININGS if installed(name)]
+    if not names:  # what was published stays
+        print("No framework is installed here: make frameworks.")
+        return
     rows = [row for name in names for row in rows_of(name)]
     header = ("", "", "mean", "to without", "spread", "p99", "to without", "spread", "pictures")
     packages = ("keras", "tensorflow-cpu", "jax", "torch", "lightning", "transformers")
     publish(
         "frameworks",
         f"In frameworks: ms per step, medians of {ROUNDS} pairs of {STEPS} steps:",
-        table(header, rows) if rows else "No framework is installed here: `make frameworks`.",
+        table(header, rows),
         machine("trainmon", *(each for each in packages if _known(each))),
     )
 

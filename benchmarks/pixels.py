@@ -21,7 +21,7 @@ from pathlib import Path
 
 import grpc
 import psutil
-from common.page import Watched, chromium, clicks, open_run, spread, watch
+from common.page import Watched, browser, chromium, clicks, open_run, spread, watch
 from common.report import machine, percentile, publish, table
 from common.stamped import RATE
 
@@ -179,6 +179,9 @@ def cores_row(content: str, runs: list[Run]) -> list[str]:
 
 def main() -> None:
     """Measure and publish."""
+    if not browser():  # what was published stays
+        print("No browser found: install chromium, or set TRAINMON_CHROMIUM to one.")
+        return
     runs: dict[str, list[Run]] = {content: [] for content in CONTENTS}
     for _ in range(ROUNDS):
         for content in CONTENTS:

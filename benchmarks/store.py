@@ -5,7 +5,7 @@ each is committed; then the same over the wire, until each is acknowledged to it
 it in the same run the limit: the same bytes inserted into a bare SQLite database of the same
 settings, one transaction each. Then one long run of five series, written in bulk, opened whole and
 zoomed into, in this process and over gRPC; whether every spike planted in it is in the answer; its
-size per million points; and the memory of this process while it was written. ``STEPS``
+size per million points; and the memory of this process while it was written. ``STORE_STEPS``
 (environment) sets its length, 10 million by default.
 """
 
@@ -44,7 +44,7 @@ from trainmon.v1.telemetry_pb2 import (
 )
 
 NAMES = ("loss", "accuracy", "learning_rate", "grad_norm", "throughput")
-STEPS = int(os.environ.get("STEPS", "10000000"))
+STEPS = int(os.environ.get("STORE_STEPS", "10000000"))
 ROWS = 5000
 RECORDS = 4000
 WIRE_S = 3.0

@@ -78,19 +78,21 @@ class Watched:
     """Stamps read from the canvas that told the step the page said it had painted."""
 
 
+def browser() -> str:
+    """Return the path of a Chromium; empty: there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("TRAINMON_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
+
+
 @contextmanager
 def chromium(scale: float) -> Iterator[Page]:
     """Give a page without a past, on a screen with so many pixels to each of CSS along an edge."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("TRAINMON_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
-    if not found:
-        raise SystemExit("no browser found: install chromium, or set TRAINMON_CHROMIUM to one")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        page = browser.new_page(viewport=SCREEN, device_scale_factor=scale)
+        running = playwright.chromium.launch(executable_path=browser(), args=list(ARGUMENTS))
+        page = running.new_page(viewport=SCREEN, device_scale_factor=scale)
         page.add_init_script(_CLICKS)
         yield page
-        browser.close()
+        running.close()
 
 
 def open_run(page: Page, address: str) -> None:

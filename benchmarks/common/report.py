@@ -16,9 +16,17 @@ def machine(*packages: str) -> str:
     """Return a line that names the machine and the versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}{', ' if versions else ''}{versions}"
     )
+
+
+def _processor() -> str:
+    """Return what the processor calls itself, or what kind it is."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.machine()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

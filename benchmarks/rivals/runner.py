@@ -1,7 +1,7 @@
 """The loop that all rivals' runners share; obeys common.orders, needs NumPy and Pillow only.
 
-An order ``{"edge", "kind", "steps", "limit_s"}`` is answered with the time of each call, the CPU
-per step of all the tool's processes until they rest, and the bytes it has written.
+An order ``{"edge", "kind", "steps", "limit_s"}`` is answered with the time of each call, and the
+CPU per step of all the tool's processes until they rest.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def run(package: str, start: Callable[[Path], Rival]) -> None:
         orders.answer(version=version(package))
         step = 0
         for order in orders:
-            step = _measure(orders, order, rival, Path(folder), step)
+            step = _measure(orders, order, rival, step)
         rival.close()
 
 
-def _measure(orders: Orders, order: dict[str, Any], rival: Rival, folder: Path, step: int) -> int:
+def _measure(orders: Orders, order: dict[str, Any], rival: Rival, step: int) -> int:
     given, shown = _images(order["edge"], order["kind"])
 
     def call() -> None:
@@ -72,14 +72,10 @@ def _measure(orders: Orders, order: dict[str, Any], rival: Rival, folder: Path, 
             draw(given[0], step)
 
     paced(1 if order["edge"] else 10, call, prepare)
-    before_s, before = settled_s(), _written(folder)
+    before_s = settled_s()
     found = paced(order["steps"], call, prepare, order["limit_s"], least=2)
     cpu_s = settled_s() - before_s
-    orders.answer(
-        times_ms=found.times_ms,
-        cpu_ms=cpu_s * 1e3,
-        bytes=_written(folder) - before,
-    )  # fmt: skip
+    orders.answer(times_ms=found.times_ms, cpu_ms=cpu_s * 1e3)
     return step
 
 
@@ -98,7 +94,3 @@ def _images(edge: int, kind: str) -> tuple[Any, Callable[[], Sequence[Any]]]:
         return scaled.clip(0, 255).astype(np.uint8)
 
     return batch, undone
-
-
-def _written(folder: Path) -> int:
-    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())

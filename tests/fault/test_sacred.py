@@ -116,7 +116,8 @@ def test_hanging_monitor(
 def test_monitor_killed(processes: Stack, log: Path, undisturbed: bytes) -> None:
     """With one that is killed in mid-run, while it hears of every step."""
     monitor, address = processes.monitor()
-    training = processes.training(address, *OPTIONS, "--log", str(log))
+    # Slowly, so that there is a middle, however late the relay comes to its first turn.
+    training = processes.training(address, *OPTIONS, "--rate", "60", "--log", str(log))
     with viewer(address) as seen:
         seen.session(lambda summary: summary.state == RUNNING and summary.global_step >= 1)
     kill(monitor.pid)
