@@ -1,18 +1,35 @@
 import { describe, expect, it } from "vitest";
 import { Easing } from "./easing";
 
+let sentMs = 0;
+
 /** End so many windows, each with pictures of such a delay of which the page took a part. */
 function windows(easing: Easing, count: number, delayMs = 20, taken = 60): number[] {
   const changed: number[] = [];
   for (let index = 0; index < count; index++) {
-    easing.arrived(delayMs + 400);
-    easing.arrived(delayMs);
+    sentMs += 1000;
+    easing.arrived(sentMs, sentMs + delayMs + 400);
+    easing.arrived(sentMs, sentMs + delayMs);
     if (easing.endWindow(rate(easing), Math.min(taken, rate(easing)))) changed.push(index);
   }
   return changed;
 }
 
 const rate = (easing: Easing) => easing.ease(60, 256)[0];
+
+/** Every level too much, long enough that each is tried as seldom as can be; then the least is asked. */
+function worn(): Easing {
+  const easing = new Easing();
+  windows(easing, 5);
+  for (const carried of [30, 15, 7.5, 3.75]) {
+    for (let index = 0; index < 400; index++) {
+      windows(easing, 1, rate(easing) > carried ? 900 : 20);
+    }
+  }
+  windows(easing, 10, 900);
+  expect(rate(easing)).toBe(3.75);
+  return easing;
+}
 
 describe("Easing", () => {
   it("asks for all that is wanted while pictures are quick and taken", () => {
@@ -81,6 +98,56 @@ describe("Easing", () => {
     expect(waits.length).toBeGreaterThan(3);
     expect(waits).toEqual([...waits].sort((a, b) => a - b));
     expect(Math.max(...waits)).toBeGreaterThan(30);
+  });
+
+  it("comes back to the full rate though one window of ten is slow", () => {
+    const easing = worn();
+    for (let index = 0; index < 300; index++) windows(easing, 1, index % 10 === 9 ? 900 : 20);
+    expect(easing.ease(60, 256)).toEqual([60, 256]);
+    expect(easing.slow).toBeUndefined();
+  });
+
+  it("tries no more while every other window is slow", () => {
+    const easing = new Easing();
+    windows(easing, 5);
+    windows(easing, 4, 900);
+    const eased = rate(easing);
+    for (let index = 0; index < 100; index++) windows(easing, 1, index % 2 ? 900 : 20);
+    expect(rate(easing)).toBe(eased);
+  });
+
+  it("forgets that a level was too much once it lasted, whatever the levels above it", () => {
+    const easing = worn();
+    const carried = () => (rate(easing) > 15 ? 900 : 20);
+    for (let index = 0; index < 200; index++) windows(easing, 1, carried());
+    windows(easing, 10, 900);
+    let waited = 0;
+    while (rate(easing) < 15) {
+      windows(easing, 1);
+      waited += 1;
+    }
+    // Four levels, of three quick windows and a rest each.
+    expect(waited).toBeLessThan(20);
+  });
+
+  it("takes no clock that is set back for a slow link", () => {
+    const easing = new Easing();
+    windows(easing, 30);
+    sentMs -= 3_000;
+    expect(windows(easing, 100, 2_020)).toEqual([]);
+    // The new delay is what the link can do: more than that is slow.
+    windows(easing, 3, 2_900);
+    expect(easing.slow).toBe("link");
+  });
+
+  it("says at the last level, too, why it asks for less", () => {
+    const easing = new Easing();
+    windows(easing, 5);
+    windows(easing, 40, 20, 1);
+    expect(easing.slow).toBe("page");
+    expect(windows(easing, 5, 900, 1)).toEqual([0]);
+    expect(easing.slow).toBe("link");
+    expect(rate(easing)).toBe(3.75);
   });
 
   it("judges nothing in a window in which no picture came", () => {

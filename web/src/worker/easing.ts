@@ -17,12 +17,12 @@ const LEAST_TILE = 32;
 const STANDING_MS = 250;
 /** A page is slow that takes less than this part of what it was offered. */
 const TAKEN = 0.75;
-/** One slow window is a hiccup. */
+/** One slow window is a hiccup, on the way down and on the way up. */
 const SLOW_WINDOWS = 2;
-/** After so many quick windows more is tried; each time that was too much, twice as many. */
+/** After so many quick windows a level is tried; each time it was too much, twice as many. */
 const PATIENCE = 3;
 const MOST_PATIENCE = 32;
-/** More that lasted for so many windows was not too much. */
+/** A level that lasted for so many windows was not too much. */
 const PROVEN_WINDOWS = 5;
 /** Windows whose least delay is remembered: what the link can do. */
 const REMEMBERED = 60;
@@ -30,23 +30,32 @@ const REMEMBERED = 60;
 /**
  * Asks for less while the link to this browser or the page is slow, and for more when it is not.
  * Pure: whoever holds it ends a window each second. Clocks need not agree: delays are compared with
- * the least of them.
+ * the least of them. What was tried in vain is tried ever more seldom, each level by itself: one that
+ * is too much says nothing of those below it.
  */
 export class Easing {
   /** Why less is asked for; undefined: it is not. */
   slow: Slow | undefined;
   private level = 0;
   private quickestMs = Number.POSITIVE_INFINITY;
+  private sentMs = Number.NEGATIVE_INFINITY;
   private readonly delaysMs: number[] = [];
   private slowWindows = 0;
   private quickWindows = 0;
-  private patience = PATIENCE;
+  /** Level by level, the quick windows after which it is tried. */
+  private readonly patience = LADDER.map(() => PATIENCE);
   private sinceMore = Number.POSITIVE_INFINITY;
   private resting = false;
 
-  /** A picture came so long after it was sent, by two clocks. */
-  arrived(delayMs: number): void {
-    this.quickestMs = Math.min(this.quickestMs, delayMs);
+  /** A picture that was sent then came now, by two clocks. */
+  arrived(sentMs: number, nowMs: number): void {
+    // They come as they were sent: the sender's clock was set back, and older delays tell nothing.
+    if (sentMs < this.sentMs) {
+      this.delaysMs.length = 0;
+      this.quickestMs = Number.POSITIVE_INFINITY;
+    }
+    this.sentMs = sentMs;
+    this.quickestMs = Math.min(this.quickestMs, nowMs - sentMs);
   }
 
   /** What to ask for in place of what is wanted. */
@@ -62,7 +71,7 @@ export class Easing {
    *
    * @param offered pictures that there were for the page, at the rate it wants.
    * @param taken those of them that it took; none: it is frozen, and says nothing.
-   * @returns whether something else is to be asked for.
+   * @returns whether something else is to be asked for, or for another reason.
    */
   endWindow(offered: number, taken: number): boolean {
     const queuedMs = this.queuedMs();
@@ -90,13 +99,18 @@ export class Easing {
   }
 
   private noteSlow(slow: Slow): boolean {
-    this.quickWindows = 0;
     this.slowWindows += 1;
-    if (this.slowWindows < SLOW_WINDOWS || this.level === LADDER.length - 1) return false;
-    if (this.sinceMore <= PROVEN_WINDOWS) {
-      this.patience = Math.min(MOST_PATIENCE, this.patience * 2);
+    if (this.slowWindows < SLOW_WINDOWS) {
+      this.quickWindows = Math.max(0, this.quickWindows - 1);
+      return false;
     }
+    this.quickWindows = 0;
+    const before = this.slow;
     this.slow = slow;
+    if (this.level === LADDER.length - 1) return slow !== before;
+    if (this.sinceMore <= PROVEN_WINDOWS) {
+      this.patience[this.level] = Math.min(MOST_PATIENCE, this.patienceFor(this.level) * 2);
+    }
     this.change(1);
     return true;
   }
@@ -104,15 +118,17 @@ export class Easing {
   private noteQuick(): boolean {
     this.slowWindows = 0;
     this.quickWindows += 1;
-    if (this.level === 0) {
-      if (this.quickWindows > PROVEN_WINDOWS) this.patience = PATIENCE;
-      return false;
-    }
-    if (this.quickWindows < this.patience) return false;
+    // What is carried here is carried at every level below.
+    if (this.quickWindows > PROVEN_WINDOWS) this.patience.fill(PATIENCE, this.level);
+    if (this.level === 0 || this.quickWindows < this.patienceFor(this.level - 1)) return false;
     this.change(-1);
     this.sinceMore = 0;
     if (this.level === 0) this.slow = undefined;
     return true;
+  }
+
+  private patienceFor(level: number): number {
+    return this.patience[level] ?? PATIENCE;
   }
 
   private change(by: 1 | -1): void {

@@ -112,7 +112,8 @@ export class Feed {
     if (!this.easing.endWindow(offered, taken)) return;
     const { slow } = this.easing;
     for (const tab of this.tabs) tab.send({ type: "eased", sessionId: this.sessionId, slow });
-    this.open(this.wanted());
+    const wanted = this.wanted();
+    if (differs(wanted, this.demand)) this.open(wanted);
   }
 
   private lower(): void {
@@ -157,7 +158,7 @@ export class Feed {
   private take(message: WatchSessionResponse): void {
     if (message.cursor !== "") this.cursor = message.cursor;
     const { event, timestampMs }: { event: WatchEvent; timestampMs: number } = toPlain(message);
-    if (event.case === "batchData") this.easing.arrived(performance.now() - timestampMs);
+    if (event.case === "batchData") this.easing.arrived(timestampMs, performance.now());
     const picture = pictureOf(event);
     // Of another store, the same step is another picture.
     if (event.case === "snapshot" && event.value.reset) this.picture = undefined;

@@ -109,13 +109,22 @@ describe("Hub", () => {
   async function flow(tab: FakeTab, seconds: number, everyNth: number, delayMs: () => number) {
     for (let index = 0; index < seconds * 50; index++) {
       step += 1;
-      const timestampMs = BigInt(Math.round(Date.now() - delayMs()));
+      // They come as they were sent: a link that becomes slow carries none in between.
+      sentMs = Math.max(sentMs, Date.now() - delayMs());
+      const timestampMs = BigInt(Math.round(sentMs + clockMs));
       lastChannel()?.push({ ...picture(step), timestampMs });
       await settle(20);
       if (index % everyNth === 0) tab.say({ type: "ack" });
     }
   }
   let step = 0;
+  let sentMs = 0;
+  /** The monitor's clock less ours. */
+  let clockMs = 0;
+  beforeEach(() => {
+    sentMs = 0;
+    clockMs = 0;
+  });
   const asked = () => gateway.opened.at(-1)?.request;
 
   it("asks a slow page's stream for less, says so, and for all again when it is not", async () => {
@@ -140,6 +149,25 @@ describe("Hub", () => {
     await flow(tab, 30, 1, () => 5);
     expect(asked()?.framesPerSecond).toBe(60);
     expect(asked()?.tileSize).toBe(128);
+  });
+
+  it("says that it is the link at the least rate, too, and opens no other stream for it", async () => {
+    const tab = openTab("a");
+    await flow(tab, 30, 50, () => 5);
+    expect(tab.of("eased").at(-1)?.slow).toBe("page");
+    const opened = gateway.opened.length;
+    await flow(tab, 5, 50, () => 800);
+    expect(tab.of("eased").at(-1)?.slow).toBe("link");
+    expect(gateway.opened).toHaveLength(opened);
+  });
+
+  it("takes no monitor whose clock is set back for a slow link", async () => {
+    const tab = openTab("a");
+    await flow(tab, 3, 1, () => 5);
+    clockMs = -2_000;
+    await flow(tab, 10, 1, () => 5);
+    expect(asked()?.framesPerSecond).toBe(60);
+    expect(tab.of("eased").map(({ slow }) => slow)).toEqual([undefined]);
   });
 
   it("takes a frozen tab for no slow one", async () => {
