@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -62,7 +63,7 @@ def test_no_picture_renders_the_page(
 
 @pytest.mark.timeout(120)
 def test_a_slow_link_is_said_where_the_rate_is(dashboard: Dashboard, proxy: Proxy) -> None:
-    """What keeps the rate down is named beside it.
+    """What keeps the rate down is named beside it, and a key says what that means.
 
     That it goes again is shown in ``web/src/worker/hub.test.ts``: two cores may keep a page slow.
     """
@@ -71,5 +72,10 @@ def test_a_slow_link_is_said_where_the_rate_is(dashboard: Dashboard, proxy: Prox
     dashboard.part("rate").fill("2")
     eventually(lambda: dashboard.number("new-fps"), "pictures")
     proxy.down.bytes_per_s = 15_000
-    expect(dashboard.part("picture-limit")).to_have_text("link slow", timeout=60_000)
+    limit, reason = dashboard.part("picture-limit"), dashboard.part("picture-limit-reason")
+    expect(limit).to_have_text("link slow", timeout=60_000)
+    expect(limit).to_have_accessible_description(re.compile("fewer and smaller pictures"))
+    expect(reason).to_be_hidden()
+    limit.press("Enter")
+    expect(reason).to_be_in_viewport(ratio=1)
     proxy.heal()

@@ -1,6 +1,6 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useId } from "react";
 import { formatCount, formatLatency, formatRate, formatSpan, formatValue } from "../store/format";
-import { limitWords } from "../store/limits";
+import { type LimitWords, limitWords } from "../store/limits";
 import { currentRate, newestLoss, progressOf } from "../store/progress";
 import { lookOf } from "../store/states";
 import { useRun, useStore, useView } from "../ui/hooks";
@@ -89,13 +89,14 @@ export function GaugeStrip() {
 function NewGauge({ over }: { over: boolean }) {
   const run = useRun();
   const { newPerSecond } = useStore(run.gauges);
-  const limit = limitWords(useStore(run.slow), useView().performance?.pictureLimit);
+  const words = limitWords(useStore(run.slow), useView().performance?.pictureLimit);
+  const limit = over ? undefined : words;
   return (
     <Gauge
       label="New"
       unit="frames/s"
       title={limit?.reason ?? "New pictures per second that reach this browser"}
-      {...(limit && !over ? { tone: "wait", limit: limit.word } : {})}
+      {...(limit ? { tone: "wait", limit } : {})}
     >
       <b data-testid="new-fps">{formatRate(over ? undefined : newPerSecond)}</b>
     </Gauge>
@@ -109,21 +110,39 @@ function Gauge(props: {
   tone?: string;
   title?: string;
   /** What keeps the number down; shown in place of the unit. */
-  limit?: string;
+  limit?: LimitWords;
   children: ReactNode;
 }) {
   return (
     <div className={props.big ? "gauge big" : "gauge"} data-tone={props.tone} title={props.title}>
       <span className="gauge-label">
         {props.label}
-        {props.limit ? (
-          <em data-testid="picture-limit"> {props.limit}</em>
-        ) : (
-          props.unit && <i> {props.unit}</i>
-        )}
+        {props.limit ? <Limit {...props.limit} /> : props.unit && <i> {props.unit}</i>}
       </span>
       {props.children}
     </div>
+  );
+}
+
+/** What keeps a number down; pressed, by whatever hand, it says what that means and does. */
+function Limit({ word, reason }: LimitWords) {
+  const id = useId();
+  return (
+    <>
+      {" "}
+      <button
+        type="button"
+        className="gauge-limit"
+        popoverTarget={id}
+        aria-describedby={id}
+        data-testid="picture-limit"
+      >
+        {word}
+      </button>
+      <span id={id} popover="auto" className="gauge-reason" data-testid="picture-limit-reason">
+        {reason}
+      </span>
+    </>
   );
 }
 
