@@ -153,8 +153,24 @@ def test_ended_runs_are_deleted_after_one_question(
     dashboard.part("delete-confirm").click()
     expect(rows).to_have_count(1)
     expect(dashboard.part("session-select")).to_have_count(0)
+    expect(dashboard.page.locator(".session-select")).to_be_hidden()
     dashboard.page.reload()
     expect(rows).to_have_count(1)
+
+
+def test_the_page_of_an_unknown_run_leads_back(
+    place: tuple[str, str], dashboard: Dashboard
+) -> None:
+    """It has the bar of every page, with the way to the list, and says what it does."""
+    dashboard.open(place[1], "a-run-of-another-monitor")
+    heading = dashboard.page.get_by_role("heading", name="This session is not known here")
+    expect(heading).to_be_visible()
+    bar = dashboard.page.get_by_role("banner")
+    expect(bar.get_by_role("button", name="Change between dark and light")).to_be_visible()
+    bar.get_by_role("link", name="trainmon: every session").click()
+    expect(
+        dashboard.page.get_by_role("heading", name="Nothing has trained here yet")
+    ).to_be_visible()
 
 
 SCALARS = """

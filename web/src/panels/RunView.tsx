@@ -6,10 +6,11 @@ import { Run } from "../runtime/run";
 import { lookOf } from "../store/states";
 import { nextOverlay } from "../store/tiles";
 import { RunContext, useKeys, usePreferences, useRun, useStore, useView } from "../ui/hooks";
-import { showStepInAddress, stepInAddress } from "../ui/route";
+import { followLink, showStepInAddress, stepInAddress } from "../ui/route";
 import { nextTheme } from "../ui/theme";
 import { EndBanner, NanBanner } from "./banners";
 import { CommandLog } from "./CommandLog";
+import { TopBar } from "./chrome";
 import { EpochCharts } from "./EpochCharts";
 import { EpochTable } from "./EpochTable";
 import { Errors, Hyperparameters, Notes, Ranks } from "./facts";
@@ -193,12 +194,17 @@ function belongsElsewhere(event: KeyboardEvent): boolean {
 
 function Unknown() {
   return (
-    <main className="blank">
-      <h1>This session is not known here</h1>
-      <p>
-        It was deleted, or it belongs to another monitor. The page keeps asking.{" "}
-        <a href="/">Show every session.</a>
-      </p>
-    </main>
+    <>
+      <TopBar />
+      <main className="blank">
+        <h1>This session is not known here</h1>
+        <p>
+          It was deleted, or it belongs to another monitor. The page keeps asking.{" "}
+          <a href="/" onClick={followLink}>
+            Show every session.
+          </a>
+        </p>
+      </main>
+    </>
   );
 }

@@ -5,7 +5,7 @@ import { FILTERS, type Filter, groupRuns, matches, passes, sharedNames } from ".
 import { lookOf } from "../store/states";
 import { useKeys, useStore } from "../ui/hooks";
 import { LineIcon } from "../ui/icons";
-import { Brand, ThemeButton } from "./chrome";
+import { TopBar } from "./chrome";
 import { DeleteDialog } from "./DeleteDialog";
 import { LinkBanner } from "./LinkBanner";
 import { LinkLight } from "./LinkLight";
@@ -32,12 +32,9 @@ export function SessionListView(props: { connection: Connection; sessions: Sessi
 
   return (
     <>
-      <header className="topbar">
-        <Brand />
+      <TopBar>
         <LinkLight link={link} />
-        <span className="spacer" />
-        <ThemeButton />
-      </header>
+      </TopBar>
       <LinkBanner link={link} onRetry={() => props.connection.retryNow()} />
       <main className="sessions">
         <div className="sessions-head">
@@ -134,6 +131,7 @@ function Groups({ rows, connection }: { rows: SessionRow[]; connection: Connecti
           key={group.title}
           group={group}
           shared={shared}
+          selectable={ended.length > 0}
           selected={selected}
           onSelect={onSelect}
         />

@@ -21,12 +21,14 @@ export function SessionGroup(props: {
   group: Group<SessionRow>;
   /** Names that several runs have. */
   shared: Set<string>;
+  /** Whether there is a session in the list that can be selected: room is kept for the boxes. */
+  selectable: boolean;
   selected: Set<string>;
   onSelect: (sessionId: string, selected: boolean) => void;
 }) {
   const { group, shared, selected, onSelect } = props;
   return (
-    <section className="session-group" aria-label={group.title}>
+    <section className="session-group" aria-label={group.title} data-selectable={props.selectable}>
       <h2>
         {group.title} <span className="count">{group.rows.length}</span>
       </h2>

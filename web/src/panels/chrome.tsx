@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { setPreferences } from "../runtime/preferences";
 import { usePreferences } from "../ui/hooks";
 import { LineIcon } from "../ui/icons";
@@ -14,6 +15,18 @@ export function Brand() {
       </svg>
       <span>trainmon</span>
     </a>
+  );
+}
+
+/** The bar of a page without a run: where every session is, what the page has to say, the theme. */
+export function TopBar({ children }: { children?: ReactNode }) {
+  return (
+    <header className="topbar">
+      <Brand />
+      {children}
+      <span className="spacer" />
+      <ThemeButton />
+    </header>
   );
 }
 
