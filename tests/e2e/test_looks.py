@@ -6,13 +6,14 @@ whoever changes a style.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard import Dashboard
-from stack import eventually
+from stack import eventually, stack
 
 # Without a graphics card pictures of the page take seconds each.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -68,3 +69,33 @@ def test_looks(dashboard: Dashboard, run: str, tmp_path: Path, size: str, theme:
     expect(page.get_by_role("dialog", name="Sample")).to_be_visible()
     check_width(page)
     picture(page, tmp_path, "sample")
+
+
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Nothing has trained here; the address."""
+    with stack(tmp_path_factory.mktemp("unused")) as processes:
+        _, monitor = processes.monitor()
+        _, address = processes.gateway(monitor)
+        yield address
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("size", SIZES)
+def test_looks_of_a_list_without_runs(
+    dashboard: Dashboard, unused: str, tmp_path: Path, size: str, theme: str
+) -> None:
+    """It says how to begin, whole and on one screen, and offers nothing that needs a run."""
+    page = dashboard.page
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=theme)
+    dashboard.open(unused)
+    expect(page.get_by_role("heading", name="Nothing has trained here yet")).to_be_visible()
+    picture(page, tmp_path, "empty")
+    check_width(page)
+    expect(page.get_by_text("The session appears here by itself.")).to_be_in_viewport(ratio=1)
+    for code in page.locator("pre").all():
+        assert code.evaluate("code => code.scrollWidth <= code.clientWidth"), "code is cut off"
+    expect(page.get_by_role("searchbox")).to_have_count(0)
+    expect(dashboard.part("filter-all")).to_have_count(0)

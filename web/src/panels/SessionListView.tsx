@@ -42,8 +42,12 @@ export function SessionListView(props: { connection: Connection; sessions: Sessi
             Sessions <span className="count">{live} live</span>
             <span className="count">{rows.length} in all</span>
           </h1>
-          <FilterButtons filter={filter} onChoose={setFilter} />
-          <Search query={query} onChange={setQuery} />
+          {rows.length > 0 && (
+            <>
+              <FilterButtons filter={filter} onChoose={setFilter} />
+              <Search query={query} onChange={setQuery} />
+            </>
+          )}
         </div>
         {rows.length > 0 ? (
           <Groups rows={shown} connection={props.connection} />
@@ -209,9 +213,14 @@ function Empty({ known }: { known: boolean }) {
       <h2>Nothing has trained here yet</h2>
       <p>See a real run, now:</p>
       <pre>trainmon demo</pre>
-      <p>Or add two lines to your own loop:</p>
+      <p>Or add two calls to your own loop:</p>
       <pre>{`with trainmon.start_session("my-run") as session:
-    session.batch_end(images=images, outputs=logits, targets=targets, loss=loss)`}</pre>
+    session.batch_end(
+        images=images,
+        outputs=logits,
+        targets=targets,
+        loss=loss,
+    )`}</pre>
       <p>The session appears here by itself.</p>
     </div>
   );
