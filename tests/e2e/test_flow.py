@@ -78,4 +78,13 @@ def test_a_slow_link_is_said_where_the_rate_is(dashboard: Dashboard, proxy: Prox
     expect(reason).to_be_hidden()
     limit.press("Enter")
     expect(reason).to_be_in_viewport(ratio=1)
+    limit.press("Escape")
+    expect(reason).to_be_hidden()
+    dashboard.page.set_viewport_size({"width": 390, "height": 844})
+    limit.click()
+    expect(reason).to_be_in_viewport(ratio=1)
+    assert limit.evaluate(
+        "word => word.getBoundingClientRect().right"
+        " <= word.closest('.gauge').getBoundingClientRect().right"
+    ), "the word lies over the next number"
     proxy.heal()
