@@ -28,6 +28,9 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
 """
 
 
+THOUSAND = "1\u2009000"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A long training with its dashboard; the address."""
@@ -101,7 +104,7 @@ def test_axes_of_step_epoch_and_time(page: Dashboard) -> None:
     def across() -> list[str]:
         return words(page, "center")
 
-    eventually(across, "steps", until=lambda seen: {"0", "100"} <= set(seen) or "200" in seen)
+    eventually(across, "steps", until=lambda seen: {"100", "200", THOUSAND} & set(seen))
     axes.get_by_role("button", name="Time").click()
     eventually(across, "seconds", until=lambda seen: any(text.endswith(" s") for text in seen))
     axes.get_by_role("button", name="Epoch").click()

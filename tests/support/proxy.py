@@ -102,7 +102,16 @@ class Proxy:
 
     def _run(self) -> None:
         self._loop.run_forever()
+        self._loop.run_until_complete(self._leave_nothing())
         self._loop.close()
+
+    async def _leave_nothing(self) -> None:
+        """End what was accepted in the last moment, too."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # transports are closed in the turn after
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -58,6 +59,7 @@ class WebCall:
     ) -> None:
         self._parse = parse
         self._cancelled = self._over = False
+        self._reading = threading.Lock()
         self._connection = http.client.HTTPConnection(channel.host, channel.port, timeout=timeout_s)
         body = _PREFIX.pack(0, len(message)) + message
         try:
@@ -76,6 +78,10 @@ class WebCall:
         return self
 
     def __next__(self) -> Any:
+        with self._reading:
+            return self._next()
+
+    def _next(self) -> Any:
         if self._over:
             raise StopIteration
         try:
@@ -102,6 +108,9 @@ class WebCall:
         if own is not None:
             with suppress(OSError):  # the gateway has just left
                 own.shutdown(socket.SHUT_RDWR)
+        if self._reading.acquire(blocking=False):  # else whoever reads sees its end
+            self._end()
+            self._reading.release()
 
     def _read(self, size: int) -> bytes:
         data: bytes = self._response.read(size) if size else b""
