@@ -77,6 +77,11 @@ class FrameWriter:
         """Whether a frame waits for more samples."""
         return self._frame is not None
 
+    @property
+    def for_history(self) -> bool:
+        """Whether the frame under way is a key frame."""
+        return self._frame is not None and self._frame.due.key_frame
+
     def begin(self, due: Due, now_ns: int) -> bool:
         """Take a slot for a new frame; False where the relay still reads them all."""
         slot = self._channel.slots.free_slot()

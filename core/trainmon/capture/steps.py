@@ -146,9 +146,10 @@ class StepRecorder:
         if self._request is not None or self._picture_under_way:
             return self._request
         if self._frames.gathering or self._take_slot(now_ns):
+            tile_size = Word.KEY_TILE_SIZE if self._frames.for_history else Word.TILE_SIZE
             self._request = FrameRequest(
                 max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
-                tile_size=self._words[Word.TILE_SIZE] or _DEFAULT_TILE,
+                tile_size=self._words[tile_size] or _DEFAULT_TILE,
             )
         return self._request
 

@@ -63,6 +63,8 @@ class Word(IntEnum):
     """Records that were handed over and then found no room, or could not be kept."""
     RELAY_MERGED = auto()
     """Rows of scalars that were merged into others for want of room."""
+    KEY_TILE_SIZE = auto()
+    """Edge of a tile in pixels of pictures for the history, whatever budget or link can do."""
 
 
 class Real(IntEnum):

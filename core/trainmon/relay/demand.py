@@ -1,4 +1,8 @@
-"""What viewers want, on its way down to the training, within what relay and link can do."""
+"""What viewers want, on its way down to the training, within what relay and link can do.
+
+Pictures for the history are few, and kept for good: what relay and link can do at the moment makes
+none of them smaller.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +58,8 @@ class Demand:
         self._rate = min(rate, _MAX_RATE) if rate > 0 else 0.0  # NaN is no rate either
         self._tile = min(max(config.tile_size or _DEFAULT_TILE, 32), 512)
         self._images = min(max(config.max_images or _MAX_IMAGES, 1), _MAX_IMAGES)
+        if not self.watched:  # what was learnt of the link may be long past when somebody comes
+            self._thrift.reset()
         self._write()
 
     def found(self) -> None:
@@ -65,6 +71,7 @@ class Demand:
         if not self._block.words[Word.LINK_LOST_NS]:
             self._block.words[Word.LINK_LOST_NS] = time.monotonic_ns()
         self._rate = 0.0
+        self._thrift.reset()  # the next may go another way
         self._write()
 
     def tick(self, now_s: float) -> None:
@@ -76,5 +83,6 @@ class Demand:
     def _write(self) -> None:
         words, reals = self._block.words, self._block.reals
         words[Word.TILE_SIZE] = self._thrift.tile(self._budget.tile(self._tile))
+        words[Word.KEY_TILE_SIZE] = self._tile
         words[Word.MAX_IMAGES] = self._images
         reals[Real.FRAMES_PER_SECOND] = self._thrift.rate(self._budget.rate(self._rate))

@@ -39,6 +39,10 @@ class Thrift:
     """Decides what part of the pictures wanted the link can carry. Pure."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen: another link, or nobody watches."""
         self._level = 0
         self._ends_s: float | None = None
         self._offered = self._late = 0

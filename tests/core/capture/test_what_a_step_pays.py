@@ -42,7 +42,8 @@ class Loop:
 
     def watch(self, rate: float) -> None:
         """Want pictures, as a relay does for its viewers."""
-        self._ends.relay.block.words[Word.TILE_SIZE] = TILE
+        for word in (Word.TILE_SIZE, Word.KEY_TILE_SIZE):
+            self._ends.relay.block.words[word] = TILE
         self._ends.relay.block.reals[Real.FRAMES_PER_SECOND] = rate
 
     def step(self, **shown: Any) -> None:
@@ -69,10 +70,26 @@ def test_unwatched_one_picture_is_copied_for_the_history(ends, relay) -> None:
     """Of a hundred steps the first alone is looked at, until the next key frame is due."""
     loop = Loop(ends, relay, first_rank=True)
     images = np.zeros((16, TILE, TILE, 3), np.uint8)
-    ends.relay.block.words[Word.TILE_SIZE] = TILE
+    ends.relay.block.words[Word.KEY_TILE_SIZE] = TILE
     for _ in range(100):
         loop.step(images=images)
     assert (loop.asked, loop.copied) == (1, images.nbytes)
+
+
+def test_pictures_for_the_history_are_no_smaller_for_a_slow_link(ends, relay, monkeypatch) -> None:
+    """The first picture is a key frame and has a size of its own; the next is live only."""
+    clock = SimpleNamespace(now_ns=10**12)
+    still = SimpleNamespace(monotonic_ns=lambda: clock.now_ns, time=lambda: 1)
+    monkeypatch.setattr(steps, "time", still)
+    loop = Loop(ends, relay, first_rank=True)
+    loop.watch(60)
+    ends.relay.block.words[Word.TILE_SIZE] = TILE // 2
+    images = np.zeros((16, TILE, TILE, 3), np.uint8)
+    loop.step(images=images)
+    assert loop.copied == images.nbytes
+    clock.now_ns += 10**9
+    loop.step(images=images)
+    assert loop.copied == images.nbytes + images.nbytes // 4
 
 
 @pytest.mark.parametrize(

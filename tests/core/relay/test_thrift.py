@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from trainmon.channel import Real, TrainerChannel
+from trainmon.channel import Real, TrainerChannel, Word
 from trainmon.relay.budget import Budget
 from trainmon.relay.demand import Demand
 from trainmon.relay.thrift import Thrift
@@ -129,5 +129,28 @@ def test_what_limits_pictures_is_told_while_somebody_watches():
         assert channel.block.reals[Real.FRAMES_PER_SECOND] < budgeted
         demand.lost()
         assert demand.limit == PictureLimit.PICTURE_LIMIT_UNSPECIFIED
+    finally:
+        channel.memory.close()
+
+
+@pytest.mark.parametrize("end", ["nobody watches", "the link is lost"])
+def test_a_slow_link_leaves_nothing_behind(end):
+    """Once nobody watches, or the link is made anew, all that is wanted is asked for again."""
+    channel = TrainerChannel.create(1 << 16)
+    try:
+        words, windows = channel.block.words, Windows()
+        demand = Demand(channel.block, Budget(0.5, lambda: 0.0), windows.thrift)
+        demand.want(SessionConfig(frames_per_second=60, tile_size=256))
+        windows.pass_by(30, late=60)
+        demand.tick(0.0)
+        assert (words[Word.TILE_SIZE], words[Word.KEY_TILE_SIZE]) == (64, 256)
+        if end == "nobody watches":
+            demand.want(SessionConfig(tile_size=256))
+        else:
+            demand.lost()
+        assert words[Word.TILE_SIZE] == 256
+        demand.want(SessionConfig(frames_per_second=60, tile_size=256))
+        assert channel.block.reals[Real.FRAMES_PER_SECOND] == 60
+        assert windows.asked == (60, 256, 85)
     finally:
         channel.memory.close()
