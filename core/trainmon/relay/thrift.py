@@ -27,9 +27,10 @@ _LEAST_TILE = 32
 _WINDOW_S = 1.0
 #: A link is slow that lets a picture wait for more than this part of those offered.
 _LATE = 0.25
-#: One slow window is a hiccup.
+#: One slow window is a hiccup, which takes back one quick one.
 _SLOW_WINDOWS = 2
-#: After so many quick windows more is tried; each time that was too much, twice as many.
+#: After so many quick windows more is tried; each time that was too much, twice as many, and half
+#: as many each time it was not.
 _PATIENCE, _MOST_PATIENCE = 3, 32
 #: More that lasted for so many windows was not too much.
 _PROVEN_WINDOWS = 5
@@ -49,6 +50,7 @@ class Thrift:
         self._slow_windows = self._quick_windows = 0
         self._patience = _PATIENCE
         self._since_more = math.inf
+        self._unproven = False
         self._resting = False
 
     @property
@@ -81,23 +83,31 @@ class Thrift:
             self._quick()
 
     def _slow(self) -> None:
-        self._quick_windows = 0
         self._slow_windows += 1
-        if self._slow_windows < _SLOW_WINDOWS or self._level == len(_LADDER) - 1:
+        if self._slow_windows < _SLOW_WINDOWS:
+            self._quick_windows = max(0, self._quick_windows - 1)
+            return
+        self._quick_windows = 0
+        if self._level == len(_LADDER) - 1:
             return
         if self._since_more <= _PROVEN_WINDOWS:
             self._patience = min(_MOST_PATIENCE, self._patience * 2)
         self._change(1)
+        self._unproven = False
 
     def _quick(self) -> None:
         self._slow_windows = 0
         self._quick_windows += 1
+        if self._unproven and self._since_more > _PROVEN_WINDOWS:
+            self._unproven = False
+            self._patience = max(_PATIENCE, self._patience // 2)
         if self._level == 0:
             if self._quick_windows > _PROVEN_WINDOWS:
                 self._patience = _PATIENCE
         elif self._quick_windows >= self._patience:
             self._change(-1)
             self._since_more = 0
+            self._unproven = True
 
     def _change(self, by: int) -> None:
         self._level += by

@@ -102,6 +102,21 @@ def test_what_was_too_much_is_tried_ever_more_seldom(windows):
     assert waits[-1] > 30
 
 
+@pytest.mark.parametrize("offered", [60, 1])
+def test_hiccups_keep_nothing_down(windows, offered):
+    """A good link with a lone slow window in ten gives all again, however patient one has become.
+
+    At the lowest levels a window has one picture, and is slow if that one is late.
+    """
+    for _ in range(100):  # what one level more is too much for
+        windows.pass_by(1, late=0 if windows.thrift.limiting else 60)
+    windows.pass_by(30, late=60)
+    assert windows.asked == (3.75, 64, 50)
+    for index in range(300):
+        windows.pass_by(1, late=offered if index % 10 == 9 else 0, offered=offered)
+    assert windows.asked == (60, 256, 85)
+
+
 def test_nothing_is_raised_above_what_is_wanted(windows):
     """Small wishes stay as they are, and no limit turns into a demand."""
     windows.pass_by(60, late=60)
