@@ -30,14 +30,18 @@ __all__ = [
 
 
 @contextmanager
-def answering_refusals() -> Iterator[None]:
-    """Answer a RefusedError with its status and reason, and what cannot be read with DATA_LOSS."""
+def answering_refusals(*, unreadable: Status = Status.DATA_LOSS) -> Iterator[None]:
+    """Answer a RefusedError with its status and reason, and what cannot be read with the reason.
+
+    Args:
+        unreadable: The status where the history cannot be read.
+    """
     try:
         yield
     except RefusedError as error:
         raise GRPCError(error.status, error.reason) from None
     except StoreReadError as error:
-        raise GRPCError(Status.DATA_LOSS, error.reason) from None
+        raise GRPCError(unreadable, error.reason) from None
 
 
 #: Whoever calls a monitor that asks nobody who they are.

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TelemetryService"]
 
+#: How a relay is told that the history cannot be read: DATA_LOSS would say to it that bytes were
+#: changed on the way, which passes and is told to nobody.
+_UNREADABLE = Status.INTERNAL
+
 
 class TelemetryService(TelemetryServiceBase):
     """The service on grpclib.
@@ -61,7 +65,7 @@ class TelemetryService(TelemetryServiceBase):
         """Open, join or take over a session."""
         require_known_caller(self._backend, stream)
         request = await receive_request(stream, RegisterTrainingSessionRequest, self._limit_bytes)
-        with answering_refusals():
+        with answering_refusals(unreadable=_UNREADABLE):
             response = await self._backend.register(request)
         # The server's codec passes bytes through.
         await stream.send_message(seal(response.SerializeToString()))  # type: ignore[arg-type]
@@ -105,7 +109,8 @@ class TelemetryService(TelemetryServiceBase):
         except BrokenSealError as error:
             self._backend.changed_on_its_way(link, error)
         except StoreReadError as error:
-            link.end(Status.DATA_LOSS, error.reason)
+            link.error(ErrorCode.ERROR_CODE_RESOURCE_EXHAUSTED, error.reason)
+            link.end(_UNREADABLE, error.reason)
         except MessageTooLargeError as error:
             self._backend.too_large(link, error)
         except GRPCError as error:

@@ -55,6 +55,31 @@ async def test_what_cannot_be_read_is_answered_so(start_monitor, open_trainer, s
         assert refused.value.status is Status.DATA_LOSS
 
 
+async def test_a_training_is_not_refused_in_silence(start_monitor, tmp_path):
+    """What a registration needs cannot be read: not DATA_LOSS, at which a relay says nothing."""
+    store = SqlStore(tmp_path / "history", 64 << 20, 256 << 20)
+    async with start_monitor(_store=store, **PATIENT) as monitor:
+        await store._write(lambda ledger: ledger.connection.exec_driver_sql("DROP TABLE producers"))
+        with pytest.raises(GRPCError, match=r"history.db cannot be read") as refused:
+            await monitor.register(run_key="run", producer_id="p")
+        assert refused.value.status is Status.INTERNAL
+
+
+async def test_a_stream_is_not_ended_in_silence(start_monitor, open_trainer, series, monkeypatch):
+    """What a record needs cannot be read: the training is told so before the stream ends."""
+    async with start_monitor(**PATIENT) as monitor:
+        answer = await monitor.register(run_key="run", producer_id="p", sends_metric_data=True)
+        trainer = await open_trainer(monitor, answer.session_id, "p")
+
+        async def unreadable(*_: object) -> None:
+            raise StoreReadError("history.db cannot be read")
+
+        monkeypatch.setattr(monitor.backend, "take", unreadable)
+        await trainer.send(1, metric_data=series("loss", [1.0]))
+        assert "cannot be read" in (await trainer.receive("error")).message
+        assert (await trainer.ending()).status is Status.INTERNAL
+
+
 async def test_a_start_that_cannot_read_releases_the_history(start_monitor, tmp_path):
     """A monitor that fails on its way up says why, and holds nothing any more."""
     store = SqlStore(tmp_path / "history", 64 << 20, 256 << 20)
