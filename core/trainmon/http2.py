@@ -58,10 +58,10 @@ class PassingProtocol(H2Protocol):
         self._body_left = self._stream_id = 0
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived, in order."""
+        """Take what has arrived, in order; nothing behind what ends the connection."""
         rest = memoryview(self._head + data if self._head else data)
         self._head = b""
-        while rest:
+        while rest and not self.connection.is_closing():
             if self._body_left:
                 part, rest = rest[: self._body_left], rest[self._body_left :]
                 self._body_left -= len(part)

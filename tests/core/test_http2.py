@@ -11,7 +11,7 @@ from grpclib.protocol import AbstractHandler, H2Protocol
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, StreamReset
-from hyperframe.frame import DataFrame
+from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +172,20 @@ def test_more_than_the_window_ends_the_connection():
         end.protocol.data_received(frame)
     assert end.wire.closed
     assert end.handler.streams[1].data_received == WINDOW
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_what_comes_behind_the_end_of_a_connection_is_dropped(chunks):
+    """GOAWAY, a plain body and a ping, in one chunk or in several: nothing is raised."""
+    end = End(Passing)
+    end.client.send_headers(1, HEADERS)
+    end.protocol.data_received(end.client.data_to_send())
+    data = GoAwayFrame(0).serialize() + DataFrame(1, data=b"x" * 100).serialize()
+    data += PingFrame(0, b"12345678").serialize()
+    for start in range(0, len(data), len(data) // chunks):
+        end.protocol.data_received(data[start : start + len(data) // chunks])
+    assert end.wire.closed
+    assert end.handler.streams[1].data_received == 0
 
 
 def test_a_body_for_a_stream_that_has_ended_gives_its_room_back():
