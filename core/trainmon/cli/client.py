@@ -84,6 +84,7 @@ class Client:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._warned = False
 
     async def __aenter__(self) -> Self:
         self._channel = Channel(*parse_address(self.address))
@@ -152,12 +153,34 @@ class Client:
     ) -> AsyncGenerator[QueryEventsResponse, None]:
         request = QueryEventsRequest(session_id=session_id, kind=kind)
         while True:
-            with self._telling():
-                page = await self._stub.QueryEvents(request, timeout=_WORK_TIMEOUT_S)
+            try:
+                with self._telling():
+                    page = await self._stub.QueryEvents(request, timeout=_WORK_TIMEOUT_S)
+            except RefusedError as error:
+                if not _is_unknown_call(error):
+                    raise
+                if kind == EventKind.EVENT_KIND_STATUS:  # no snapshot has them
+                    reason = "it is older than this command and tells no states: update it"
+                    raise RefusedError(self.address, Status.UNIMPLEMENTED, reason) from None
+                page = await self._newest_events(session_id)
             yield page
             if not page.next:
                 return
             request.after = page.next
+
+    async def _newest_events(self, session_id: str) -> QueryEventsResponse:
+        """Return what monitors tell that are older than QueryEvents, and warn of it, once."""
+        if not self._warned:
+            self._warned = True
+            click.echo(
+                f"the monitor at {self.address} is older than this command: it may have more "
+                "epochs, commands and errors than it tells; update it to see all",
+                err=True,
+            )
+        snapshot = await self.snapshot(session_id)
+        return QueryEventsResponse(
+            epochs=snapshot.epochs, commands=snapshot.commands, errors=snapshot.errors
+        )
 
     async def delete(self, session_id: str) -> None:
         """Have an ended session forgotten."""
@@ -181,6 +204,15 @@ class Client:
             raise NoMonitorError(self.address, _told(error)) from error
         except (StreamTerminatedError, ProtocolError) as error:
             raise NoMonitorError(self.address, str(error) or "the link broke off") from error
+
+
+def _is_unknown_call(error: RefusedError) -> bool:
+    """Tell whether the monitor has no such call.
+
+    grpclib's server then sends a status without a content-type, and its client tells of the latter.
+    """
+    lost = error.status is Status.UNKNOWN and error.reason == "Missing content-type header"
+    return lost or error.status is Status.UNIMPLEMENTED
 
 
 def _told(error: OSError) -> str:
