@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from trainmon import wire
@@ -63,10 +64,7 @@ class Leftover:
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         try:
-            # Made anew, one that was just delivered would stay as a folder without a run.
-            self.spool = Spool(folder, limit_bytes, make=False)
-        except FileNotFoundError as error:
-            raise SpoolGoneError(folder) from error
+            self.spool = _opened(folder, limit_bytes)
         except OSError as error:
             raise UnusableSpoolError(folder, error.strerror or str(error)) from error
         run = self.spool.run
@@ -125,3 +123,20 @@ class Leftover:
         outbox.add(RecordKind.STATUS, request, last=True)
         self.handover = Handover(self.handover.epochs, True, self.handover.losses)
         outbox.commit(self.spool.journal.newest.position, self.handover.pack)
+
+
+def _opened(folder: Path, limit_bytes: int) -> Spool:
+    """Open a spool, also one whose lock is lost; one that is gone is not made anew.
+
+    Raises:
+        SpoolGoneError: There is no folder, or there was nothing in it.
+    """
+    with suppress(FileNotFoundError):
+        return Spool(folder, limit_bytes, make=False)
+    try:
+        folder.rmdir()  # all that is left where removing it was cut short
+    except FileNotFoundError as error:
+        raise SpoolGoneError(folder) from error
+    except OSError:
+        return Spool(folder, limit_bytes)
+    raise SpoolGoneError(folder)

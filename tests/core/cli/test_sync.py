@@ -20,6 +20,7 @@ from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun, folders_in
+from trainmon.relay.spool.waiting import abandoned
 from trainmon.v1.dashboard_pb2 import (
     ListSessionsRequest,
     QueryMetricsRequest,
@@ -219,6 +220,29 @@ async def test_a_folder_in_which_nothing_ever_was_is_removed(fed, trainmon, leav
     for each in folder.iterdir():
         if each.name != "lock":
             each.unlink()
+    result = await trainmon("sync")
+    assert result.exit_code == 0, result.output
+    assert not folder.exists()
+
+
+async def test_a_spool_without_its_lock_is_delivered(fed, trainmon, leave):
+    """Whoever took the lock away, the records are there."""
+    folder = leave()
+    (folder / "lock").unlink()
+    assert abandoned(Path(os.environ["TRAINMON_HOME"])) == [folder]
+    result = await trainmon("sync")
+    assert result.exit_code == 0, result.output
+    assert "delivered" in result.output
+    assert not folder.exists()
+    session = await only_session(fed)
+    assert await steps_of(fed, session.session_id) == [*map(float, range(50))]
+
+
+async def test_an_empty_folder_is_removed(fed, trainmon, leave):
+    """A relay that is killed while it takes its folder away has its lock away before."""
+    folder = leave()
+    shutil.rmtree(folder)
+    folder.mkdir()
     result = await trainmon("sync")
     assert result.exit_code == 0, result.output
     assert not folder.exists()

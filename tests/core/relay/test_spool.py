@@ -277,9 +277,11 @@ def test_the_folder_is_for_its_owner_only(tmp_path):
 
 
 def test_what_lies_beside_spools_is_none(tmp_path):
-    """A file, a folder without a lock."""
-    (tmp_path / "spool" / "empty").mkdir(parents=True)
+    """A file, a link to a folder elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "file").write_text("")
+    (tmp_path / "spool" / "link").symlink_to(tmp_path / "elsewhere")
     assert list(folders_in(tmp_path)) == []
     assert list(folders_in(Path("/nonexistent"))) == []
 

@@ -41,10 +41,13 @@ def spool_root(home: Path) -> Path:
 
 
 def folders_in(home: Path) -> Iterator[Path]:
-    """Yield the folder of every producer, also of those that are delivered just now."""
+    """Yield the folder of every producer, also of those that are delivered just now.
+
+    One without its lock is a producer's, too: the lock was lost, or is the last that was removed.
+    """
     with suppress(OSError):  # there is none, or it is not ours to read
         for entry in sorted(os.scandir(spool_root(home)), key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False) and Path(entry.path, LOCK_NAME).exists():
+            if entry.is_dir(follow_symlinks=False):
                 yield Path(entry.path)
 
 

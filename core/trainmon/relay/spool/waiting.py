@@ -19,7 +19,9 @@ def abandoned(home: Path, own: Path | None = None) -> list[Path]:
 def _is_held(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # removed meanwhile, or not ours
+    except FileNotFoundError:  # removed meanwhile, or the lock alone is
+        return not folder.exists()
+    except OSError:  # not ours
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
