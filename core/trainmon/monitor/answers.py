@@ -1,10 +1,11 @@
-"""Room for large answers: each is built in memory, so only so many are at once."""
+"""Room for large answers: each is built in memory, so only so many bytes are at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from grpclib.const import Status
 
@@ -12,10 +13,14 @@ from trainmon.monitor.refusal import RefusedError
 
 __all__ = ["AnswerRoom"]
 
+#: What a call takes beside the bytes of its answer.
+_CALL_BYTES = 16 << 10
+
 
 class AnswerRoom:
-    """Lets so many answers of a size be in memory at once; more wait, and yet more are refused.
+    """Lets answers up to a size be in memory together; more wait, and yet more are refused.
 
+    One that is being built may become as large as any; once it is built it counts as what it is.
     Belongs to one event loop.
 
     Args:
@@ -26,29 +31,59 @@ class AnswerRoom:
 
     def __init__(self, answer_bytes: int, total_bytes: int, most_waiting: int) -> None:
         self.answer_bytes = answer_bytes
-        self._free = asyncio.Semaphore(max(1, total_bytes // answer_bytes))
+        self._free_bytes = max(answer_bytes, total_bytes)
         self._most_waiting = most_waiting
-        self._waiting = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def held(self) -> AsyncIterator[Callable[[int], None]]:
         """Hold room for one answer, from before it is built until it is sent.
+
+        Yields:
+            Takes the bytes of the answer once it is built: the rest of the room is free then.
 
         Raises:
             RefusedError: UNAVAILABLE: too many wait already.
         """
-        if self._free.locked() and self._waiting >= self._most_waiting:
+        await self._take()
+        held_bytes = self.answer_bytes
+
+        def built(size: int) -> None:
+            nonlocal held_bytes
+            rest = max(0, held_bytes - size - _CALL_BYTES)
+            held_bytes -= rest
+            self._give(rest)
+
+        try:
+            yield built
+        finally:
+            self._give(held_bytes)
+
+    async def _take(self) -> None:
+        if self._free_bytes >= self.answer_bytes and not self._waiting:
+            self._free_bytes -= self.answer_bytes
+            return
+        if len(self._waiting) >= self._most_waiting:
             raise RefusedError(
                 Status.UNAVAILABLE,
-                f"{self._waiting} calls wait for room to answer them, which is the limit: ask "
+                f"{len(self._waiting)} calls wait for room to answer them, which is the limit: ask "
                 "later, or for less at once",
             )
-        self._waiting += 1
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
+            await turn
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # its turn has come, and was cancelled before it was known
+                self._waiting.remove(turn)
+            if not turn.cancelled():
+                self._give(self.answer_bytes)
+            raise
+
+    def _give(self, size: int) -> None:
+        self._free_bytes += size
+        while self._waiting and self._free_bytes >= self.answer_bytes:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._free_bytes -= self.answer_bytes
+                turn.set_result(None)

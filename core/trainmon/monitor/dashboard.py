@@ -47,7 +47,7 @@ __all__ = ["MAX_ANSWER_BYTES", "DashboardService"]
 
 #: Greatest answer to QueryMetrics, in bytes: every point of 2.5 million steps.
 MAX_ANSWER_BYTES = 64 << 20
-#: Most answers are smaller than this, and wait for no larger ones.
+#: Most answers are smaller than this, and wait for no larger ones to be built or sent.
 _SMALL_ANSWER_BYTES = 4 << 20
 #: What the answers of either size take together, in bytes, until they are sent.
 _ANSWERS_BYTES = 128 << 20
@@ -173,12 +173,14 @@ class DashboardService(DashboardServiceBase):
         request: QueryMetricsRequest,
         room: AnswerRoom,
     ) -> bool:
-        """Answer, if a room holds the answer; it is held until all of it is sent."""
-        async with room.held():
+        """Answer, if a room holds the answer; what it takes is held until all of it is sent."""
+        most_bytes = min(room.answer_bytes, MAX_ANSWER_BYTES)
+        async with room.held() as built:
             try:
-                response = await self._metrics(session, request, room.answer_bytes)
+                response = await self._metrics(session, request, most_bytes)
             except AnswerTooLargeError:
                 return False
+            built(response.ByteSize())
             try:
                 await within(_SEND_S, stream.send_message(response))
             except asyncio.TimeoutError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -131,6 +133,46 @@ async def test_who_does_not_read_an_answer_holds_its_room_only_so_long(start_mon
         assert len(answer.series[0].steps) == 700_000
         done.set()
         await asyncio.gather(*stalled, return_exceptions=True)  # how they end is their affair
+
+
+async def test_small_answers_that_nobody_reads_keep_no_other_waiting(start_monitor, monkeypatch):
+    """Each counts as what it is once it is built, not as the largest there could be."""
+    monkeypatch.setattr("trainmon.monitor.dashboard._ANSWERS_BYTES", 8 << 20)
+    small = Configuration(http2_connection_window_size=65_535, http2_stream_window_size=65_535)
+
+    class Short(MemoryStore):
+        async def metrics(self, session_id, query):
+            return [MetricSeries(name="loss", steps=[1.0] * 25_000)]  # more than the window
+
+    async with start_monitor(Short(1 << 20)) as monitor, AsyncExitStack() as stack:
+        session_id = (await monitor.register(session_name="short")).session_id
+        for _ in range(5):
+            channel = Channel("127.0.0.1", monitor.server.port, config=small)
+            stack.callback(channel.close)
+            call = DashboardServiceStub(channel).QueryMetrics.open()
+            stream = await stack.enter_async_context(call)
+            await stream.send_message(QueryMetricsRequest(session_id=session_id), end=True)
+            await asyncio.wait_for(stream.recv_initial_metadata(), SOON_S)
+            stack.push_async_callback(stream.cancel)
+        answer = await asyncio.wait_for(monitor.metrics(session_id), SOON_S)
+        assert len(answer.series[0].steps) == 25_000
+
+
+async def test_room_that_came_too_late_goes_to_the_next():
+    """A call that is cancelled as its turn comes keeps nothing."""
+    room = AnswerRoom(answer_bytes=1 << 20, total_bytes=1 << 20, most_waiting=2)
+
+    async def hold() -> None:
+        async with room.held() as built:
+            built(0)
+
+    async with room.held():
+        waiting = [asyncio.create_task(hold()) for _ in range(2)]
+        await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.wait_for(waiting[1], SOON_S)
+    assert waiting[0].cancelled()
+    await asyncio.wait_for(hold(), SOON_S)
 
 
 async def test_an_answer_over_the_limit_is_refused_once_there_was_room(start_monitor):
