@@ -12,7 +12,7 @@ import pytest
 from trainmon.monitor.store.base import MetricsQuery, Record, StoreReadError, StoreWriteError
 from trainmon.monitor.store.durable.checking import BackgroundCheck
 from trainmon.monitor.store.durable.damage import Damage
-from trainmon.monitor.store.durable.sqlite import DATABASE, DamagedDatabaseError
+from trainmon.monitor.store.durable.sqlite import CHECKS_TABLES, DATABASE, DamagedDatabaseError
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.telemetry_pb2 import EpochData, ErrorResponse, MetricSeries
 
@@ -126,6 +126,27 @@ def test_a_check_ends_with_its_store(tmp_path):
     assert not damage.ends_writing
 
 
+@pytest.mark.skipif(not CHECKS_TABLES, reason="this SQLite checks the whole database only")
+async def test_a_check_holds_the_log_for_one_table_at_most(path):
+    """Between two tables, whoever writes can begin the log anew."""
+    busy = []
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    class Watched(sqlite3.Connection):
+        def execute(self, statement, *values):
+            if "quick_check" in statement:
+                writer.execute("UPDATE meta SET value = value")
+                busy.append(writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            return super().execute(statement, *values)
+
+    damage = Damage("history.db")
+    with closing(writer):
+        BackgroundCheck(lambda: sqlite3.connect(path, factory=Watched), damage).wait()
+    assert not damage.ends_writing
+    assert len(busy) > 5
+    assert not any(busy)
+
+
 async def test_a_writer_tells_damage_from_a_full_disk(open_history, path, unchecked):
     """A malformed image is not mended by room, and nothing is written to it any more."""
     overwrite(path, "tail")
@@ -211,6 +232,16 @@ async def test_one_bad_chunk_costs_itself(open_history, levels, rows_of, caplog,
         assert max(thin.maximums) == min(last, 2303)
     said = [each for each in caplog.records if "damaged and was left out" in each.getMessage()]
     assert len(said) <= 1
+
+
+async def test_a_bad_chunk_above_nothing_costs_itself(open_history, levels):
+    """One that says it covers what it does not cover: nothing can be made anew, nothing fails."""
+    change(levels, "UPDATE chunks SET message = x'00' WHERE level = 2")
+    change(levels, "UPDATE chunks SET covered = 0 WHERE level = 1")
+    store = open_history()
+    for points in (0, 4, 100):
+        for found in await store.metrics("s", MetricsQuery(max_points=points)):
+            assert len(found.steps)
 
 
 async def test_levels_are_built_over_a_bad_chunk(open_history, rows_of, tmp_path, small_chunks):

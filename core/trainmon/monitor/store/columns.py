@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
-__all__ = ["Columns", "Rows", "join_rows", "merge_rows"]
+__all__ = ["Columns", "Rows", "join_rows", "merge_rows", "no_rows"]
 
 Doubles = NDArray[np.float64]
 
@@ -73,6 +73,11 @@ class Rows:
             series.maximums.extend(self.maximums.tolist())
             series.counts.extend(np.minimum(self.counts, _MAX_COUNT).astype(np.uint32).tolist())
         return series
+
+
+def no_rows() -> Rows:
+    """Return rows of which there is none."""
+    return Rows(np.empty(0), np.empty(0), np.empty(0))
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from trainmon.monitor.store.durable.damage import Damage
+from trainmon.monitor.store.durable.sqlite import CHECKS_TABLES
 
 __all__ = ["BackgroundCheck"]
 
@@ -70,8 +71,29 @@ class BackgroundCheck:
         try:
             connection.set_progress_handler(self._stopping.is_set, _STEPS)
             self._connection = connection
-            row = connection.execute("PRAGMA quick_check(1)").fetchone()
-            return row[0] if row else None
+            for check in _checks(connection):
+                if self._stopping.is_set():
+                    return None
+                # All of it is read: only then its transaction ends, before the next begins.
+                rows = connection.execute(check).fetchall()
+                if rows and rows[0][0] != "ok":
+                    return rows[0][0]
+            return None
         finally:
             self._connection = None
             connection.close()
+
+
+def _checks(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield the statements that check a database, a table and its indexes each.
+
+    While one runs, the log cannot be begun anew and grows with what is written. That a page belongs
+    to no table, or to two, is not seen so.
+    """
+    if not CHECKS_TABLES:
+        yield "PRAGMA quick_check(1)"
+        return
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for name in ("sqlite_master", *(name for (name,) in found)):
+        quoted = name.replace("'", "''")
+        yield f"PRAGMA quick_check('{quoted}')"

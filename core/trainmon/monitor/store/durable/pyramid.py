@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select, update
 
-from trainmon.monitor.store.columns import Rows, join_rows, merge_rows
+from trainmon.monitor.store.columns import Rows, join_rows, merge_rows, no_rows
 from trainmon.monitor.store.durable import schema
 from trainmon.monitor.store.durable.chunks import (
     Series,
@@ -66,7 +66,8 @@ def sound_rows(
         return None
     below = children_of(connection, series, level, number)
     covered = [chunk for chunk in below if chunk.covered]
-    return join_rows([_merged(connection, series, level - 1, each, damage) for each in covered])
+    merged = [_merged(connection, series, level - 1, each, damage) for each in covered]
+    return join_rows(merged) if merged else no_rows()
 
 
 def children_of(connection: Connection, series: Series, level: int, number: int) -> list[Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery
 from trainmon.monitor.store.buckets import thin_at_once
-from trainmon.monitor.store.columns import Rows, join_rows, merge_rows
+from trainmon.monitor.store.columns import Rows, join_rows, merge_rows, no_rows
 from trainmon.monitor.store.durable import schema
 from trainmon.monitor.store.durable.chunks import Series
 from trainmon.monitor.store.durable.codec import encode_rows
@@ -99,7 +99,7 @@ class _SeriesReader:
             AnswerTooLargeError: There are too many.
         """
         if self._first > self._last:
-            return _nothing()
+            return no_rows()
         wanted = self._query.max_points
         level = self._coarsest(wanted) if wanted else 0
         rows = self._at(level)
@@ -153,7 +153,7 @@ class _SeriesReader:
 
     def _load(self, level: int, number: int) -> Rows:
         rows = sound_rows(self._connection, self._series, level, number, self._damage)
-        return _nothing() if rows is None else rows
+        return no_rows() if rows is None else rows
 
     def _chunks(self, level: int) -> list[Any]:
         """Return which chunks make up the range at a level, in the order of their rows."""
@@ -168,7 +168,7 @@ class _SeriesReader:
 
     def _with_tail(self, parts: list[Rows], level: int, covered_to: float) -> Rows:
         if not len(self._tail):
-            return join_rows(parts) if parts else _nothing()
+            return join_rows(parts) if parts else no_rows()
         tail = self._tail
         if len(tail) > 1 and not bool((tail.steps[1:] >= tail.steps[:-1]).all()):
             tail = tail.select(np.argsort(tail.steps, kind="stable"))
@@ -182,7 +182,7 @@ class _SeriesReader:
 
     def _inside(self, rows: Rows | None) -> Rows:
         if rows is None:
-            return _nothing()
+            return no_rows()
         chosen = (rows.steps >= self._first) & (rows.steps <= self._last)
         return rows if chosen.all() else rows.select(np.flatnonzero(chosen))
 
@@ -257,7 +257,3 @@ def _known(rows: Rows) -> Rows:
     if rows.counts is None or rows.counts.all():
         return rows
     return rows.select(np.flatnonzero(rows.counts))
-
-
-def _nothing() -> Rows:
-    return Rows(np.empty(0), np.empty(0), np.empty(0))

@@ -24,7 +24,7 @@ from trainmon.monitor.store.durable.damage import is_damage
 from trainmon.monitor.store.durable.migrations import NEWEST, NewerSchemaError, migrate
 from trainmon.monitor.store.durable.mounts import network_file_system
 
-__all__ = ["DATABASE", "DamagedDatabaseError", "SqliteFiles", "free_some"]
+__all__ = ["CHECKS_TABLES", "DATABASE", "DamagedDatabaseError", "SqliteFiles", "free_some"]
 
 #: Name of the database in its folder.
 DATABASE = "history.db"
@@ -36,7 +36,7 @@ _HEADER_BYTES = 100
 #: only what every start reads is, where SQLite can check a table alone (from 3.33 on).
 _CHECKED_BYTES = 64 << 20
 _ALWAYS_CHECKED = ("meta", "sessions", "producers", "series")
-_CHECKS_TABLES = sqlite3.sqlite_version_info >= (3, 33)
+CHECKS_TABLES = sqlite3.sqlite_version_info >= (3, 33)
 _BUSY_S = 5.0
 _PAGE_BYTES = 8192
 _CACHE_KIB = 16 << 10
@@ -249,7 +249,7 @@ def _checks(connection: sqlite3.Connection, size: int) -> list[str]:
     if size <= _CHECKED_BYTES:
         return ["PRAGMA quick_check(1)"]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    chosen = tables.intersection(_ALWAYS_CHECKED) if _CHECKS_TABLES else ()
+    chosen = tables.intersection(_ALWAYS_CHECKED) if CHECKS_TABLES else ()
     return [f"PRAGMA quick_check({name})" for name in sorted(chosen)]
 
 
