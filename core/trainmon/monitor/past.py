@@ -24,6 +24,8 @@ _KINDS = {
     EventKind.EVENT_KIND_ERROR: ("error", "errors"),
     EventKind.EVENT_KIND_STATUS: ("status_update", "statuses"),
 }
+#: Stores count in 64 bits with a sign.
+_MOST_AFTER = (1 << 63) - 1
 #: A page from memory ends with the event that brings it to this size, in bytes.
 _PAGE_BYTES = 1 << 20
 
@@ -34,13 +36,18 @@ async def past_events(
     """Answer a question for events, but for the time.
 
     Raises:
-        RefusedError: INVALID_ARGUMENT for a kind that is not known.
+        RefusedError: INVALID_ARGUMENT for a kind that is not known, or a place that no store has.
     """
     if request.kind not in _KINDS:
         raise RefusedError(
             Status.INVALID_ARGUMENT,
             f"kind is {request.kind}, but should be one that this monitor knows: "
             f"{', '.join(map(EventKind.Name, _KINDS))}",
+        )
+    if request.after > _MOST_AFTER:
+        raise RefusedError(
+            Status.INVALID_ARGUMENT,
+            f"after is {request.after}, but at most {_MOST_AFTER}: send `next` of an answer",
         )
     kind, name = _KINDS[request.kind]
     page = await store.events(session.id, kind, request.after)

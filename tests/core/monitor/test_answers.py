@@ -17,8 +17,15 @@ from trainmon.monitor.dashboard import MAX_ANSWER_BYTES
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import AnswerTooLargeError
 from trainmon.monitor.store.memory import MemoryStore
+from trainmon.monitor.store.durable.store import SqlStore
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
-from trainmon.v1.dashboard_pb2 import ListSessionsRequest, QueryMetricsRequest
+from trainmon.v1.dashboard_pb2 import (
+    EventKind,
+    GetBatchRequest,
+    ListSessionsRequest,
+    QueryEventsRequest,
+    QueryMetricsRequest,
+)
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 SOON_S = 20.0
@@ -64,6 +71,26 @@ async def test_a_list_may_be_asked_for_in_part(monitor):
     with pytest.raises(GRPCError) as raised:
         await listed(monitor, after_session_id="gone")
     assert raised.value.status is Status.NOT_FOUND
+
+
+async def test_a_place_that_no_history_has_is_refused(start_monitor, tmp_path):
+    """Numbers of 64 bits without a sign are more than a database counts."""
+    store = SqlStore(tmp_path / "history", 64 << 20, 256 << 20)
+    async with start_monitor(_store=store) as monitor:
+        session_id = (await monitor.register(session_name="a")).session_id
+        kind = EventKind.EVENT_KIND_EPOCH
+        for after in (1 << 63, (1 << 64) - 1):
+            request = QueryEventsRequest(session_id=session_id, kind=kind, after=after)
+            with pytest.raises(GRPCError, match="send `next` of an answer") as raised:
+                await monitor.dashboard.QueryEvents(request)
+            assert raised.value.status is Status.INVALID_ARGUMENT
+        request.after = (1 << 63) - 1
+        assert not (await monitor.dashboard.QueryEvents(request)).epochs
+        with pytest.raises(GRPCError) as raised:
+            await monitor.dashboard.GetBatch(
+                GetBatchRequest(session_id=session_id, step=(1 << 64) - 1)
+            )
+        assert raised.value.status is Status.NOT_FOUND
 
 
 class SlowStore(MemoryStore):
