@@ -145,7 +145,7 @@ class DashboardService(DashboardServiceBase):
     ) -> None:
         """Record a command and send it."""
         caller = require_known_caller(self._backend, stream)
-        request = await self._request(stream, SendCommandRequest)
+        request = await receive_request(stream, SendCommandRequest, self._limit_bytes)
         if caller.name:  # who asked is what a plugin vouches for, not what they say themselves
             request.command.issued_by = caller.name
         with answering_refusals():

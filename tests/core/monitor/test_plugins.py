@@ -170,6 +170,31 @@ async def test_who_asked_is_what_the_plugin_says(serve):
     assert record.command.issued_by == "friend"
 
 
+class Counting(Guard):
+    """Counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    @hookimpl
+    def trainmon_authenticate(self, metadata):
+        """Know everyone."""
+        self.asked += 1
+        return Caller("friend")
+
+
+async def test_a_call_is_asked_once_who_it_is_of(serve):
+    """A plugin may take long, or ask others."""
+    guard = Counting()
+    _, dashboard = await serve(guard)
+    command = control_pb2.ControlCommand(pause=control_pb2.Pause())
+    with pytest.raises(GRPCError):
+        await dashboard.SendCommand(
+            dashboard_pb2.SendCommandRequest(session_id="none", command=command)
+        )
+    assert guard.asked == 1
+
+
 class Careless:
     """Answers what names no caller."""
 
