@@ -16,8 +16,8 @@ from trainmon.monitor.answers import AnswerRoom
 from trainmon.monitor.dashboard import MAX_ANSWER_BYTES
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.store.base import AnswerTooLargeError
-from trainmon.monitor.store.memory import MemoryStore
 from trainmon.monitor.store.durable.store import SqlStore
+from trainmon.monitor.store.memory import MemoryStore
 from trainmon.v1.dashboard_grpc import DashboardServiceStub
 from trainmon.v1.dashboard_pb2 import (
     EventKind,
