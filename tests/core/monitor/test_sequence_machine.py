@@ -397,7 +397,9 @@ class SequenceMachine(RuleBasedStateMachine):
 
     async def _idle(self):
         """Wait until everything has happened that can while the gate is as it is."""
-        while self._is_working():  # noqa: ASYNC110 - several threads and tasks, as in Monitor.until
+        while self._is_working():
+            if self.gate.is_working:  # the writer's thread is not to fight for Python's lock
+                await asyncio.wait(self.gate.given, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)
         for task in [each for each in self.registrations if each.done()]:
             self.registrations.discard(task)
