@@ -19,6 +19,7 @@ from trainmon.relay.budget import Budget
 from trainmon.relay.demand import Demand
 from trainmon.relay.encoder import Encoder
 from trainmon.relay.losses import LossCounter
+from trainmon.relay.thrift import Thrift
 from trainmon.v1.telemetry_pb2 import SessionConfig
 
 TILES = 16
@@ -42,7 +43,7 @@ class Both:
         self._relay = RelayChannel.attach(
             os.dup(self._trainer.memory.descriptor), self._trainer.record_bytes
         )
-        self.demand = Demand(self._relay.block, Budget(1.0, lambda: 0.0))
+        self.demand = Demand(self._relay.block, Budget(1.0, lambda: 0.0), Thrift())
         self.delivered: list[Any] = []
         self._encoder = Encoder(
             self._relay.slots,
