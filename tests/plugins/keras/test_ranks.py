@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack import Stack, eventually, lines
+from trainmon.cli.children import Child
 from trainmon.v1.control_pb2 import (
     AdjustLearningRate,
     CommandRecord,
@@ -31,6 +32,21 @@ if importlib.util.find_spec("keras") is None or importlib.util.find_spec("torch"
 SAVES = 6
 
 
+def started(processes: Stack, monitor: str, folder: Path) -> Child:
+    """Start both ranks, as torchrun does."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = processes.start(
+        "ranks",
+        [sys.executable, *launcher, str(HERE / "ranks.py"), str(folder)],
+        KERAS_BACKEND="torch",
+        TRAINMON_MONITOR=monitor,
+        PYTHONPATH=str(HERE),
+        OMP_NUM_THREADS="1",
+    )
+    script.pass_on(sys.stderr)
+    return script
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path) -> None:
@@ -40,16 +56,7 @@ def test_commands_take_effect_at_one_step(processes: Stack, tmp_path: Path) -> N
     done by none.
     """
     _, address = processes.monitor()
-    script = processes.start(
-        "ranks",
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(HERE / "ranks.py"), str(tmp_path)],
-        KERAS_BACKEND="torch",
-        TRAINMON_MONITOR=address,
-        PYTHONPATH=str(HERE),
-        OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    script.pass_on(sys.stderr)
+    script = started(processes, address, tmp_path)
     logs = [tmp_path / f"log-{rank}" for rank in (0, 1)]
 
     def at_step(step: int) -> None:

@@ -5,6 +5,7 @@ import "../styles/base.css";
 import "../styles/controls.css";
 import "../styles/sessions.css";
 import "../styles/run.css";
+import "../styles/narrow.css";
 import "../styles/wall.css";
 import "../styles/panels.css";
 import type { Metadata, Viewport } from "next";
