@@ -44,7 +44,7 @@ class Seen:
 
     place: Any
     idle: bool = False
-    """Whether no picture is due: of a step that runs eagerly, only the loss is kept."""
+    """Whether no picture is due: of a step that runs eagerly, only the loss leaves it."""
     values: dict[str, Any] = field(default_factory=dict)
     """By role: x, y, y_pred, sample_weight, loss."""
 

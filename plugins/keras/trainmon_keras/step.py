@@ -304,8 +304,8 @@ class StepTap:
         seen = self._seen
         if seen is None:  # evaluation, or a call of the script's own
             return
-        if seen.idle and "loss" not in roles:
-            return
+        # Whether a picture is due is not asked here: a compiled step would be compiled anew for
+        # each answer. Keras' own step holds what is noted as long.
         told = {**dict(zip(roles, arguments, strict=False)), **named}
         known = {role: value for role, value in told.items() if role in roles}
         if only_new:
