@@ -78,8 +78,12 @@ class Ingest:
             session.refresh_for(producer)
             return
         sequence, told = _sequence(request), _Telling(link, session)
-        if sequence == 0:
-            told.invalid("sequence is 0, but should be 1 or more: the message was dropped")
+        joined = _joined(request)
+        if sequence is not None and sequence < joined:
+            told.invalid(
+                f"sequence is {sequence}, but should be {joined} or more, as the message holds "
+                f"{joined} record(s): it was dropped"
+            )
             return
         if sequence is not None and producer.sequences.is_duplicate(sequence):
             link.acknowledge(producer.sequences.stored)
@@ -92,7 +96,7 @@ class Ingest:
         if not await self._keep_and_show(told, producer, request, kind, sequence):
             return
         if sequence is not None:
-            producer.sequences.commit(sequence)
+            producer.sequences.commit(sequence, joined)
         link.acknowledge(sequence)
         session.refresh_for(producer)
 
@@ -202,6 +206,7 @@ class Ingest:
         return Record(
             producer.id,
             _sequence(request),
+            _joined(request),
             series=tuple(data.series),
             timestamp_ms=data.timestamp_ms,
         ), show
@@ -308,6 +313,10 @@ def _is_for_the_history(record: Record) -> bool:
 
 def _sequence(request: TelemetryRequest) -> int | None:
     return request.sequence if request.HasField("sequence") else None
+
+
+def _joined(request: TelemetryRequest) -> int:
+    return max(1, request.joined) if request.HasField("metric_data") else 1
 
 
 def _refuse_closed(link: TrainerLink, session: Session) -> None:

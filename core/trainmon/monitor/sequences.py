@@ -6,6 +6,8 @@ what came before.
 
 from __future__ import annotations
 
+from trainmon.monitor.store.base import StoreWriteError
+
 __all__ = ["Sequences"]
 
 
@@ -26,9 +28,35 @@ class Sequences:
         """Return whether a record is in the store already."""
         return self.stored is not None and sequence <= self.stored
 
-    def commit(self, sequence: int) -> int:
-        """Count a record as stored; return how many were skipped before it."""
-        skipped = sequence - (self.stored or 0) - 1
+    def is_new(self, sequence: int, joined: int = 1) -> bool:
+        """Return whether records are to be stored: not where all of them are.
+
+        Args:
+            sequence: The number of the last of them.
+            joined: How many there are.
+
+        Raises:
+            StoreWriteError: Some are in the store and some not, and they cannot be told apart.
+                Whoever sends them has to register again, to learn which are lacking.
+        """
+        if self.is_duplicate(sequence):
+            return False
+        first = sequence - joined + 1
+        if self.is_duplicate(first):
+            raise StoreWriteError(
+                f"one message holds the records {first} to {sequence}, of which those up to "
+                f"{self.stored} are kept: register again, and send what is kept of none"
+            )
+        return True
+
+    def commit(self, sequence: int, joined: int = 1) -> int:
+        """Count records as stored; return how many were skipped before them.
+
+        Args:
+            sequence: The number of the last of them.
+            joined: How many there are.
+        """
+        skipped = sequence - (self.stored or 0) - joined
         self.missing += skipped
         self.stored = sequence
         return skipped

@@ -261,6 +261,7 @@ class Session:
             performance_every_n_batches=settings.performance_every_n_batches,
             max_message_bytes=settings.max_message_bytes,
             viewers=self.hub.viewers,
+            takes_joined=True,
         )
 
     def _viewers_changed(self) -> None:

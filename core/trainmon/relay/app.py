@@ -237,6 +237,7 @@ class Relay:
             message = self._performance.message(now_s, resources)
             message.picture_limit = self._demand.limit
             self._link.offer_performance(message)
+        self._link.take_time(self._phase is _Phase.LIVE and not self._demand.followed)
         self._link.outbox_filled()
 
     def _keep(self, now_s: float) -> None:

@@ -34,6 +34,7 @@ class Demand:
         self._budget = budget
         self._thrift = thrift
         self._rate = 0.0
+        self._viewers = 0
         self._tile = _DEFAULT_TILE
         self._images = _MAX_IMAGES
         self.lost()
@@ -42,6 +43,11 @@ class Demand:
     def watched(self) -> bool:
         """Whether anybody watches."""
         return self._rate > 0
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody has the run before them, be it without pictures."""
+        return self.watched or self._viewers > 0
 
     @property
     def limit(self) -> PictureLimit:
@@ -56,6 +62,7 @@ class Demand:
         """Take over what the monitor wants. Rates beyond 0 to 60 are brought within."""
         rate = config.frames_per_second
         self._rate = min(rate, _MAX_RATE) if rate > 0 else 0.0  # NaN is no rate either
+        self._viewers = config.viewers
         self._tile = min(max(config.tile_size or _DEFAULT_TILE, 32), 512)
         self._images = min(max(config.max_images or _MAX_IMAGES, 1), _MAX_IMAGES)
         if not self.watched:  # what was learnt of the link may be long past when somebody comes
@@ -70,7 +77,7 @@ class Demand:
         """The link is lost: nobody can be watching."""
         if not self._block.words[Word.LINK_LOST_NS]:
             self._block.words[Word.LINK_LOST_NS] = time.monotonic_ns()
-        self._rate = 0.0
+        self._rate, self._viewers = 0.0, 0
         self._thrift.reset()  # the next may go another way
         self._write()
 

@@ -25,6 +25,7 @@ from trainmon.relay.clock import ClockOffset
 from trainmon.relay.connection import SealingCodec, WatchedChannel
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
+from trainmon.relay.parcels import ENVELOPE_BYTES, Parcels
 from trainmon.tasks import within
 from trainmon.v1.control_pb2 import CommandResult, ControlCommand
 from trainmon.v1.telemetry_grpc import TelemetryServiceStub
@@ -50,8 +51,6 @@ _LEAST_LIMIT = 64 << 10
 #: With less no link would ever stand, with more none would ever be missed.
 _TIMEOUT_MS = (1000, 60_000)
 _LEAST_BEAT_MS = 100
-#: What a request holds beside its payload, in bytes.
-_ENVELOPE_BYTES = 512
 #: Answers that wait to be shown ahead of a backlog; of more the newest.
 _MOST_RESULTS = 100
 _FINAL = frozenset(
@@ -146,6 +145,7 @@ class Link:
         self._monitor = settings.monitor
         self._producer_id = producer_id
         self._outbox = outbox
+        self._parcels = Parcels(outbox)
         self._handler = handler
         self._losses = losses
         self._clock = clock
@@ -204,9 +204,14 @@ class Link:
             self._pending.results.append(result)
             self._work.set()
 
+    def take_time(self, leisurely: bool) -> None:
+        """Note whether nobody waits for scalars."""
+        self._parcels.leisurely = leisurely
+
     def outbox_filled(self) -> None:
         """Look into the outbox."""
-        self._work.set()
+        if self._parcels.ready():
+            self._work.set()
 
     # --- its life ---------------------------------------------------------------------------------
 
@@ -239,7 +244,7 @@ class Link:
         channel = WatchedChannel(*parse_address(self._monitor), self._codec)
         try:
             stub = TelemetryServiceStub(channel)
-            limit = self._config.max_message_bytes - _ENVELOPE_BYTES
+            limit = self._config.max_message_bytes - ENVELOPE_BYTES
             request = wire.fitting(self._handler.registration(), limit)
             request.session_id = self.session_id
             request.timestamp_ms = wire.now_ms()
@@ -252,6 +257,7 @@ class Link:
     def _registered(self, response: SessionResponse) -> None:
         self.session_id = response.session_id
         anew = not response.HasField("stored_sequence")
+        self._config.takes_joined = False  # unless this monitor says so
         self._outbox.registered(None if anew else response.stored_sequence)
         self._configure(response.config)
         self.up = True
@@ -263,6 +269,7 @@ class Link:
         # 0 says that nobody watches, and must not be taken for a field left out.
         self._config.frames_per_second = config.frames_per_second
         self._config.viewers = config.viewers
+        self._parcels.joins = self._config.takes_joined
         _bring_within_reason(self._config)
         self._handler.configured(self._config)
 
@@ -290,7 +297,7 @@ class Link:
     def _refused(self, status: Status, text: str) -> None:
         """Note why a registration was refused; the reason may pass, so it is tried again."""
         limit = self._config.max_message_bytes
-        size = self._handler.registration().ByteSize() + _ENVELOPE_BYTES
+        size = self._handler.registration().ByteSize() + ENVELOPE_BYTES
         if status is Status.RESOURCE_EXHAUSTED and limit > _LEAST_LIMIT and size > _LEAST_LIMIT:
             self._config.max_message_bytes = max(_LEAST_LIMIT, limit // 2)
             return
@@ -367,21 +374,12 @@ class Link:
         return self._next_sequenced() or self._next_best_effort()
 
     def _next_sequenced(self) -> TelemetryRequest | None:
-        waiting = self._outbox.peek()
-        while waiting is not None and self._too_large(len(waiting.message)):
-            self._outbox.drop_next("message_too_large")
-            waiting = self._outbox.peek()
-        if waiting is not None and waiting.last and self._pending.picture is not None:
-            return None  # after the last state the session is over: first its last picture
-        entry = self._outbox.next()
-        if entry is None:
-            return None
-        request = TelemetryRequest.FromString(entry.message)
-        request.sequence = entry.sequence
-        return request
+        # After the last state the session is over: first its last picture.
+        waits = self._pending.picture is not None
+        return self._parcels.next(self._config.max_message_bytes, hold_last=waits)
 
     def _too_large(self, size: int) -> bool:
-        return size + _ENVELOPE_BYTES > self._config.max_message_bytes
+        return size + ENVELOPE_BYTES > self._config.max_message_bytes
 
     def _next_best_effort(self) -> TelemetryRequest | None:
         pending = self._pending

@@ -61,6 +61,8 @@ class Outbox:
         self._base = marks.base
         self._last = self._committed = self._reach = marks.first - 1
         """Newest number given; that may be sent; that may ever have been sent."""
+        self._newest_else = self._last
+        """Newest number that may be of something else than scalars."""
         oldest = 1 if spool is None else spool.journal.first
         self._acked = self._read_to = max(marks.acknowledged, oldest - 1)
         """Number up to which all is stored; up to which the window reaches."""
@@ -117,6 +119,14 @@ class Outbox:
         )
 
     @property
+    def can_wait(self) -> bool:
+        """Whether all that may be sent is scalars, is on disk, and is not much."""
+        if self._spool is None or self.failing or self._unwritten or self.lagging:
+            return False
+        sent = self._window[self._sent - 1].number if self._sent else self._acked
+        return self._newest_else <= sent
+
+    @property
     def halvings(self) -> int:
         """How often rows of scalars are to be halved before they are added."""
         return room.halvings(*self._fill())
@@ -144,6 +154,8 @@ class Outbox:
             return None
         self._last += 1
         entry.number = self._last
+        if kind is not RecordKind.SCALARS:
+            self._newest_else = self._last
         self._new.append(entry)
         self._new_bytes += entry.size
         return entry

@@ -150,7 +150,7 @@ class SessionResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., config: _Optional[_Union[SessionConfig, _Mapping]] = ..., stored_sequence: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class SessionConfig(_message.Message):
-    __slots__ = ("heartbeat_interval_ms", "heartbeat_timeout_ms", "max_images", "tile_size", "image_quality", "frames_per_second", "performance_every_n_batches", "max_message_bytes", "timestamp_ms", "viewers")
+    __slots__ = ("heartbeat_interval_ms", "heartbeat_timeout_ms", "max_images", "tile_size", "image_quality", "frames_per_second", "performance_every_n_batches", "max_message_bytes", "timestamp_ms", "viewers", "takes_joined")
     HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class SessionConfig(_message.Message):
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     VIEWERS_FIELD_NUMBER: _ClassVar[int]
+    TAKES_JOINED_FIELD_NUMBER: _ClassVar[int]
     heartbeat_interval_ms: int
     heartbeat_timeout_ms: int
     max_images: int
@@ -171,10 +172,11 @@ class SessionConfig(_message.Message):
     max_message_bytes: int
     timestamp_ms: int
     viewers: int
-    def __init__(self, heartbeat_interval_ms: _Optional[int] = ..., heartbeat_timeout_ms: _Optional[int] = ..., max_images: _Optional[int] = ..., tile_size: _Optional[int] = ..., image_quality: _Optional[int] = ..., frames_per_second: _Optional[float] = ..., performance_every_n_batches: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., viewers: _Optional[int] = ...) -> None: ...
+    takes_joined: bool
+    def __init__(self, heartbeat_interval_ms: _Optional[int] = ..., heartbeat_timeout_ms: _Optional[int] = ..., max_images: _Optional[int] = ..., tile_size: _Optional[int] = ..., image_quality: _Optional[int] = ..., frames_per_second: _Optional[float] = ..., performance_every_n_batches: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., viewers: _Optional[int] = ..., takes_joined: bool = ...) -> None: ...
 
 class TelemetryRequest(_message.Message):
-    __slots__ = ("session_id", "timestamp_ms", "batch_data", "epoch_data", "performance_data", "status_update", "heartbeat", "metric_data", "command_result", "producer_id", "sequence", "checksum")
+    __slots__ = ("session_id", "timestamp_ms", "batch_data", "epoch_data", "performance_data", "status_update", "heartbeat", "metric_data", "command_result", "producer_id", "sequence", "joined", "checksum")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     BATCH_DATA_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +188,7 @@ class TelemetryRequest(_message.Message):
     COMMAND_RESULT_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     timestamp_ms: int
@@ -198,8 +201,9 @@ class TelemetryRequest(_message.Message):
     command_result: _control_pb2.CommandResult
     producer_id: str
     sequence: int
+    joined: int
     checksum: int
-    def __init__(self, session_id: _Optional[str] = ..., timestamp_ms: _Optional[int] = ..., batch_data: _Optional[_Union[BatchData, _Mapping]] = ..., epoch_data: _Optional[_Union[EpochData, _Mapping]] = ..., performance_data: _Optional[_Union[PerformanceData, _Mapping]] = ..., status_update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., metric_data: _Optional[_Union[MetricData, _Mapping]] = ..., command_result: _Optional[_Union[_control_pb2.CommandResult, _Mapping]] = ..., producer_id: _Optional[str] = ..., sequence: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., timestamp_ms: _Optional[int] = ..., batch_data: _Optional[_Union[BatchData, _Mapping]] = ..., epoch_data: _Optional[_Union[EpochData, _Mapping]] = ..., performance_data: _Optional[_Union[PerformanceData, _Mapping]] = ..., status_update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., metric_data: _Optional[_Union[MetricData, _Mapping]] = ..., command_result: _Optional[_Union[_control_pb2.CommandResult, _Mapping]] = ..., producer_id: _Optional[str] = ..., sequence: _Optional[int] = ..., joined: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class TelemetryResponse(_message.Message):
     __slots__ = ("timestamp_ms", "acknowledgment", "command", "error", "config", "heartbeat", "checksum")

@@ -132,17 +132,19 @@ class Stream:
         self.reader = asyncio.create_task(self._read())
         self.task = asyncio.create_task(self._run())
 
-    def send(self, numbers):
-        """Send records by their numbers."""
-        for number in numbers:
+    def send(self, numbers, *, joined=False):
+        """Send records by their numbers, each in a message of its own or all in one."""
+        for part in [numbers] if joined else [[number] for number in numbers]:
             rank = PRODUCERS.index(self.producer)
-            row = MetricSeries(name="loss", steps=[number], times=[1], values=[number * 10 + rank])
+            values = [number * 10 + rank for number in part]
+            rows = MetricSeries(name="loss", steps=part, times=[1] * len(part), values=values)
             self.sent.put_nowait(
                 TelemetryRequest(
                     session_id=self.machine.session_id,
                     producer_id=self.producer,
-                    sequence=number,
-                    metric_data=MetricData(series=[row]),
+                    sequence=part[-1],
+                    joined=len(part) if joined else 0,
+                    metric_data=MetricData(series=[rows]),
                 )
             )
 
@@ -305,17 +307,17 @@ class SequenceMachine(RuleBasedStateMachine):
         stream.following = max(following, self.produced[producer] + 1)
 
     @precondition(lambda self: self.streams)
-    @rule(data=st.data(), count=st.integers(1, 5))
-    def send(self, data, count):
+    @rule(data=st.data(), count=st.integers(1, 5), joined=st.booleans())
+    def send(self, data, count, joined):
         """Send the next records on any stream, superseded or not, the newest mostly."""
         index = data.draw(st.integers(0, min(3, len(self.streams) - 1)))
-        self.run(self._send(self.streams[-1 - index], count))
+        self.run(self._send(self.streams[-1 - index], count, joined=joined))
 
-    async def _send(self, stream, count):
+    async def _send(self, stream, count, *, joined=False):
         numbers = range(stream.following, stream.following + count)
         stream.following = numbers[-1] + 1
         self.produced[stream.producer] = max(self.produced[stream.producer], numbers[-1])
-        stream.send(numbers)
+        stream.send(numbers, joined=joined)
         await self._idle()
 
     @precondition(lambda self: self.streams)
@@ -443,6 +445,15 @@ DANGERS = {
         lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
         lambda machine: machine.kill(really=True),
         lambda machine: machine.register("p0"),
+    ],
+    "in flight joined, and some of it sent again joined with what follows": [
+        lambda machine: machine.turn_the_gate(),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 3, joined=True)),
+        lambda machine: machine.run(machine._opened("p0", 4)),
+        lambda machine: setattr(machine.streams[-1], "following", 2),
+        lambda machine: machine.run(machine._send(machine.streams[-1], 4, joined=True)),
+        lambda machine: machine.turn_the_gate(),
+        lambda machine: machine.tick(2),
     ],
     "not kept, and more is sent when there is room": [
         lambda machine: machine.fill(full=True),

@@ -108,6 +108,53 @@ async def test_a_gap_is_recorded_as_lost_history(running, series):
     assert monitor.session(trainer.session_id).producers["p"].sequences.missing == 3
 
 
+async def test_a_message_may_hold_several_records(running, series):
+    """As monitors say they take; those it says it holds leave no gap, and a double is one."""
+    monitor, trainer = running
+    again = await monitor.register(run_key="run", producer_id="other")
+    assert again.config.takes_joined
+    for _ in range(2):
+        await trainer.send(4, joined=3, metric_data=series("loss", [1.0, 2.0, 3.0]))
+    while (await trainer.receive("acknowledgment")).acknowledged_sequence != 4:
+        pass
+    await trainer.settle()
+    answer = await monitor.metrics(trainer.session_id)
+    assert list(answer.series[0].values) == [1.0, 2.0, 3.0]
+    assert monitor.session(trainer.session_id).producers["p"].sequences.missing == 0
+
+
+async def test_a_message_cannot_hold_more_records_than_there_were(running, series):
+    """It is refused with the reason, and nothing else is."""
+    _, trainer = running
+    await trainer.send(2, joined=9, metric_data=series("loss", [1.0]))
+    error = await trainer.receive("error")
+    assert "should be 9 or more" in error.message
+    await trainer.send(2, metric_data=series("loss", [1.0]))
+    while (await trainer.receive("acknowledgment")).acknowledged_sequence != 2:
+        pass
+
+
+async def test_a_message_of_which_some_is_kept_ends_the_stream_and_doubles_nothing(
+    running, series, open_trainer
+):
+    """Its rows cannot be told apart: whoever sends it has to ask what is kept."""
+    monitor, trainer = running
+    await trainer.send(2, joined=1, metric_data=series("loss", [1.0]))
+    await trainer.send(4, joined=3, metric_data=series("loss", [1.0, 2.0, 3.0]))
+    error = await trainer.receive("error")
+    assert "holds the records 2 to 4, of which those up to 2 are kept" in error.message
+    while await asyncio.wait_for(trainer.stream.recv_message(), 20) is not None:
+        pass
+    stored = (await monitor.register(run_key="run", producer_id="p")).stored_sequence
+    assert stored == 2
+    another = await open_trainer(monitor, trainer.session_id, "p")
+    await another.send(4, joined=2, metric_data=series("loss", [2.0, 3.0], first=1))
+    while (await another.receive("acknowledgment")).acknowledged_sequence != 4:
+        pass
+    answer = await monitor.metrics(trainer.session_id)
+    assert list(answer.series[0].values) == [1.0, 2.0, 3.0]
+
+
 async def test_an_unknown_session_is_created_again_under_its_id(monitor, open_trainer, series):
     """After a monitor's restart a client gets its session back; the gap is lost history."""
     answer = await monitor.register(run_key="a", producer_id="p", session_id="before-restart")

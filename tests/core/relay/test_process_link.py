@@ -112,6 +112,45 @@ async def test_a_relay_that_follows_another_goes_on_with_its_numbers(monitor, li
     assert sequences == list(range(1, len(sequences) + 1))
 
 
+# --- many records in one message ------------------------------------------------------------------
+
+
+async def test_where_nobody_watches_scalars_go_together(monitor, trainer, eventually):
+    """What several turns brought is one message; each record of it is stored under its number."""
+    monitor.config.takes_joined = True
+    trainer.start()
+    await monitor.wait(lambda: monitor.of("heartbeat"), "a heartbeat")
+    while not any(request.joined > 1 for request in monitor.requests):
+        assert trainer.step_number < 500
+        trainer.steps(1)
+        turn = trainer.channel.records
+        await eventually(lambda turn=turn: turn.used == 0, "the step is on disk")
+    count = trainer.step_number
+    await monitor.wait(lambda: len(monitor.losses()) == count, "every loss")
+    told = [request for request in monitor.requests if request.HasField("sequence")]
+    ends = [0, *(request.sequence for request in told)]
+    held = [max(1, request.joined) for request in told]
+    assert ends[1:] == [end + more for end, more in zip(ends, held, strict=False)]
+    await monitor.wait(lambda: monitor.stored == ends[-1], "all is stored")
+
+
+async def test_a_monitor_that_follows_may_know_no_joined_records(monitor, trainer, eventually):
+    """Each says anew whether it takes them: an older version put in its place gets each record."""
+    monitor.config.takes_joined = True
+    monitor.acknowledges = False
+    trainer.start()
+    await monitor.wait(lambda: monitor.of("heartbeat"), "a heartbeat")
+    await monitor.stop()
+    monitor.config.takes_joined = False
+    monitor.requests.clear()
+    for _ in range(5):
+        trainer.steps(10)
+        await eventually(lambda: trainer.channel.records.used == 0, "the steps are on disk")
+    await monitor.start()
+    await monitor.wait(lambda: len(monitor.losses()) == 50, "every loss")
+    assert not any(request.joined for request in monitor.requests)
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 

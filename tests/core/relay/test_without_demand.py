@@ -114,3 +114,14 @@ async def test_nothing_is_encoded_that_nobody_wants(both, encoded) -> None:
     both.demand.want(SessionConfig(frames_per_second=0))
     await both.steps(100)
     assert encoded == []
+
+
+def test_who_looks_at_a_run_without_its_pictures_follows_it_all_the_same(both) -> None:
+    """Scalars are not to wait for the page that shows no tiles, nor for that of another rank."""
+    assert not both.demand.followed
+    both.demand.want(SessionConfig(frames_per_second=0, viewers=1))
+    assert (both.demand.watched, both.demand.followed) == (False, True)
+    both.demand.lost()
+    assert not both.demand.followed
+    both.demand.want(SessionConfig(frames_per_second=1))
+    assert both.demand.followed

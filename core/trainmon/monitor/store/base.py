@@ -88,6 +88,8 @@ class Record:
     """From registration; empty for a client of the original protocol."""
     sequence: int | None = None
     """The producer's number of this record; None for one that was not numbered."""
+    joined: int = 1
+    """How many of the producer's records this one holds, the last of which is ``sequence``."""
     series: Sequence[MetricSeries] = ()
     """Scalars, under the names they are asked for."""
     epoch: EpochData | None = None

@@ -40,9 +40,9 @@ class _SessionHistory:
         """Keep a record; return what was refused."""
         if record.sequence is not None:
             numbers = self.sequences.setdefault(record.producer_id, Sequences())
-            if numbers.is_duplicate(record.sequence):
+            if not numbers.is_new(record.sequence, record.joined):
                 return []
-            numbers.commit(record.sequence)
+            numbers.commit(record.sequence, record.joined)
         if record.key_frame is not None:
             self.key_frames.add(record.key_frame)
         refused = [each.name for each in record.series if not self._add(each)]

@@ -147,9 +147,9 @@ class HistoryLedger:
         run = self._run(session_id)
         if record.sequence is not None:
             numbers = self._numbers(run, record.producer_id)
-            if numbers.is_duplicate(record.sequence):
+            if not numbers.is_new(record.sequence, record.joined):
                 return Appended()
-            numbers.commit(record.sequence)
+            numbers.commit(record.sequence, record.joined)
             run.numbered.add(record.producer_id)
         position = run.step()
         self._touched[run.pk] = run
