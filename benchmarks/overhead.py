@@ -2,10 +2,11 @@
 
     python benchmarks/overhead.py [--no-rivals]
 
-First a loop at 60 Hz that does nothing but log, in rounds: each kind of logging with trainmon, then
-copying and encoding the same pixels, then the same logging in each rival. Then a real training in
-Torch with and without trainmon, in pairs. What was logged is asked for again: every row of every
-series, and the step drawn into every picture that came. Takes some ten minutes.
+First a loop at 60 Hz that computes from one step to the next, and in two cases waits, in rounds:
+each kind of logging with trainmon, then a record by itself, copying and encoding the same pixels,
+then the same logging in each rival. Then a real training in Torch with and without trainmon, in
+pairs, and beside a process that encodes as many pictures. What was logged is asked for again: every
+row of every series, and the step drawn into every picture that came. Takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -66,9 +67,13 @@ def in_a_training() -> dict[Kind, Steps]:
     if importlib.util.find_spec("torch") is None:
         return {}
     found = {kind: Steps() for kind in pairs.KINDS}
-    with monitored() as monitor, Worker("common.torch_steps") as worker:
+    with (
+        monitored() as monitor,
+        Worker("common.torch_steps") as worker,
+        Worker("common.calls") as encoder,
+    ):
         for number in range(PAIRS):
-            pairs.measure(monitor, worker, number, found, note)
+            pairs.measure(monitor, worker, encoder, number, found, note)
     return found
 
 
@@ -86,13 +91,15 @@ def main() -> None:
     torch = ("torch",) if trained else ()
     publish(
         "overhead",
-        budgets(ours, trained),
+        budgets(ours, limits, trained),
         f"Each of {rows} steps measured here was found in the monitor's history, once, with its 5 "
         f"scalars; in each of {pictures} pictures delivered to a viewer the step was read that it "
         "says it is of, as drawn into it with a checksum. Trainings with trainmon and without came "
         "to the same loss, bit for bit.",
-        f"Milliseconds per step at 60 Hz; medians of {ROUNDS} rounds (least–greatest), rounds "
-        "taking turns:",
+        "Milliseconds per step at 60 Hz. From one step to the next the training computes (on 12 "
+        "MiB, in one thread) unless it is said to wait: who has waited finds colder caches. "
+        f"Medians of {ROUNDS} rounds (least–greatest), rounds taking turns. Limits: a record of "
+        "150 bytes with two looks at the clock, or copying the same pixels; and encoding them.",
         calls(ours, limits),
         unwatched(ours),
         "The same beside other tools, which write a local file while trainmon delivers to a viewer "

@@ -1,9 +1,10 @@
-"""A loop that does nothing but log, at 60 Hz; obeys common.orders.
+"""A loop that logs at 60 Hz, and computes or waits between; obeys common.orders.
 
-Orders: ``{"what": "log", "monitor", "monitor_pid", "name", "edge", "kind", "steps"}`` opens a
-session and answers ``{"registered": true}``, goes on stepping until any order comes, measures, and
-answers with what it found; ``{"what": "copy" | "encode", "edge", "kind", "steps"}`` measures the
-limits.
+Orders: ``{"what": "log", "monitor", "monitor_pid", "name", "edge", "kind", "computes", "steps"}``
+opens a session and answers ``{"registered": true}``, goes on stepping until any order comes,
+measures, and answers with what it found; ``{"what": "copy" | "encode" | "record", "edge", "kind",
+"computes", "steps"}`` measures the limits; ``{"what": "encode on", "edge", "kind"}`` answers
+``{"encoding": true}`` and encodes until any order comes, which it answers with how often it did.
 ``edge`` 0: no pictures; ``kind``: ``uint8`` or ``float32``.
 """
 
@@ -11,6 +12,9 @@ from __future__ import annotations
 
 import functools
 import io
+import os
+import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 import trainmon
+from common.between import Between, computing, waiting
 from common.cpu import spent_s
 from common.orders import Orders
 from common.paced import paced
@@ -27,6 +32,20 @@ SAMPLES = 16
 METRICS = {"accuracy": 0.5, "grad_norm": 1.5, "perplexity": 20.0, "learning_rate": 1e-3}
 #: Caches, plans and the first pages of a slot are no part of what a step costs.
 _WARM = 60
+
+
+#: What a record of five scalars cannot do without: when, which step, and their values and names.
+_RECORD = struct.Struct("<QQQ5d80s")
+
+
+@functools.cache
+def _arithmetic() -> Between:
+    return computing()
+
+
+def between(order: dict[str, Any]) -> Between:
+    """Return what an order wants done between the calls."""
+    return _arithmetic() if order["computes"] else waiting
 
 
 @functools.cache
@@ -57,16 +76,17 @@ def log(orders: Orders, order: dict[str, Any]) -> None:
             if images is not None:
                 draw(images[0], session.global_step)
 
-        paced(6, call, prepare)
+        rest = between(order)
+        paced(6, call, prepare, between=rest)
         orders.answer(registered=True)
         while not orders.waiting:
-            paced(6, call, prepare)
+            paced(6, call, prepare, between=rest)
         orders.next()
-        paced(_WARM, call, prepare)
+        paced(_WARM, call, prepare, between=rest)
         pids = (session.relay_pid or 0, order["monitor_pid"])
         first, before = session.global_step, session.counts
         cpu_s = [spent_s(pid) for pid in pids]
-        found = paced(order["steps"], call, prepare)
+        found = paced(order["steps"], call, prepare, between=rest)
         relay_s, monitor_s = (spent_s(pid) - was for pid, was in zip(pids, cpu_s, strict=True))
         last, after = session.global_step, session.counts
     orders.answer(
@@ -82,17 +102,48 @@ def log(orders: Orders, order: dict[str, Any]) -> None:
 
 def limit(orders: Orders, order: dict[str, Any]) -> None:
     """Measure what no tool can do without."""
-    images = batch_of(order["edge"], order["kind"])
-    target = np.empty_like(images)
-    call: Callable[[], object] = functools.partial(np.copyto, target, images)
-    if order["what"] == "encode":
-        call = functools.partial(_encode, images)
-    paced(3, call)
-    found = paced(order["steps"], call)
+    call: Callable[[], object]
+    if order["what"] == "record":
+        call = functools.partial(_record, bytearray(_RECORD.size))
+    else:
+        images = batch_of(order["edge"], order["kind"])
+        call = functools.partial(np.copyto, np.empty_like(images), images)
+        if order["what"] == "encode":
+            call = functools.partial(_encode, images)
+    rest = between(order)
+    paced(3, call, between=rest)
+    found = paced(order["steps"], call, between=rest)
     orders.answer(times_ms=found.times_ms, cpu_ms=found.cpu_ms)
 
 
+def encode_on(orders: Orders, order: dict[str, Any]) -> None:
+    """Encode at 60 Hz, giving way to others as a relay does, until another order comes."""
+    _give_way()
+    call = functools.partial(_encode, batch_of(order["edge"], order["kind"]))
+    orders.answer(encoding=True)
+    pictures = 0
+    while not orders.waiting:
+        pictures += len(paced(6, call).times_ms)
+    orders.next()
+    orders.answer(pictures=pictures)
+
+
+def _give_way() -> None:
+    os.nice(5)
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _record(target: bytearray) -> None:
+    now_ns = time.monotonic_ns()
+    _RECORD.pack_into(target, 0, now_ns, 1, 1, 0.5, 0.5, 1.5, 20.0, 1e-3, b"names")
+    time.monotonic_ns()
+
+
 def _encode(images: Any) -> None:
+    if images.dtype != np.uint8:
+        scaled = (images.transpose(0, 2, 3, 1) * np.float32(STD) + np.float32(MEAN)) * 255
+        images = scaled.clip(0, 255).astype(np.uint8)
     for each in images:
         Image.fromarray(each).save(io.BytesIO(), "JPEG", quality=85)
 
@@ -100,8 +151,9 @@ def _encode(images: Any) -> None:
 def main() -> None:
     """Obey."""
     orders = Orders()
+    obeys = {"log": log, "encode on": encode_on}
     for order in orders:
-        (log if order["what"] == "log" else limit)(orders, order)
+        obeys.get(order["what"], limit)(orders, order)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ KINDS = ("uint8", "float32")
 #: Watched: enough for the thousandth in three rounds. Unwatched: as long as it takes until the next
 #: picture is kept for the history, so that each run pays for one.
 _WATCHED_STEPS, _UNWATCHED_STEPS = 340, 600
+_LIMIT_STEPS = {"record": 60, "copy": 40, "encode": 20}
 _SERIES = ("loss", "accuracy", "grad_norm", "perplexity", "learning_rate")
 
 
@@ -29,11 +30,14 @@ class Case:
     """Of the 16 tiles in pixels; 0: there are none."""
     kind: str = "uint8"
     watched: bool = True
+    computes: bool = True
+    """Whether the training computes from one step to the next; else it waits."""
 
     @property
     def what(self) -> str:
         """What is logged, for people."""
-        return f"+ 16 tiles {self.edge} px {self.kind}" if self.edge else "5 scalars"
+        tiles = f"+ 16 tiles {self.edge} px {self.kind}" if self.edge else "5 scalars"
+        return tiles if self.computes else f"{tiles}, waiting between"
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Limit:
     """What is done with the pixels by themselves."""
 
     what: str
-    edge: int
+    edge: int = 0
     kind: str = "uint8"
+    computes: bool = True
 
 
 @dataclass
@@ -87,10 +92,15 @@ CASES = (
     Case(256, "uint8", watched=False),
     Case(0),
     *(Case(edge, kind) for kind in KINDS for edge in EDGES),
+    Case(0, computes=False),
+    Case(256, computes=False),
 )
 LIMITS = (
+    Limit("record"),
+    Limit("record", computes=False),
+    Limit("copy", 256, computes=False),
     *(Limit("copy", edge, kind) for kind in KINDS for edge in EDGES),
-    *(Limit("encode", edge) for edge in EDGES),
+    *(Limit("encode", edge, computes=False) for edge in EDGES),
 )
 
 
@@ -111,10 +121,11 @@ def measure(
     for case in CASES:
         note(f"{case.what}, {'watched' if case.watched else 'nobody watching'}")
         yield case, _cost(monitor, worker, case, f"{number} {case.what} {case.watched}")
-    note("copying and encoding alone")
+    note("a record, copying and encoding alone")
     for limit in LIMITS:
-        steps = 40 if limit.what == "copy" else 20
-        yield limit, worker.ask(what=limit.what, edge=limit.edge, kind=limit.kind, steps=steps)
+        order = {"what": limit.what, "edge": limit.edge, "kind": limit.kind}
+        steps = _LIMIT_STEPS[limit.what]
+        yield limit, worker.ask(**order, computes=limit.computes, steps=steps)
 
 
 def _cost(monitor: Monitored, worker: Worker, case: Case, name: str) -> dict[str, Any]:
@@ -126,6 +137,7 @@ def _cost(monitor: Monitored, worker: Worker, case: Case, name: str) -> dict[str
         name=name,
         edge=case.edge,
         kind=case.kind,
+        computes=case.computes,
         steps=steps,
     )
     if case.watched:

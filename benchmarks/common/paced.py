@@ -1,10 +1,12 @@
-"""Steps at the rate of a training, and how long their calls took. Standard library only."""
+"""Steps at the rate of a training, and how long their calls took."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from common.between import Between, waiting
 
 __all__ = ["RATE", "Paced", "paced"]
 
@@ -19,6 +21,8 @@ class Paced:
     times_ms: list[float] = field(default_factory=list)
     cpu_ms: float = 0.0
     """CPU of the thread that called, all calls together."""
+    between_ms: float = 0.0
+    """CPU of that thread between them."""
 
 
 def paced(
@@ -27,6 +31,7 @@ def paced(
     prepare: Callable[[], object] = lambda: None,
     limit_s: float = float("inf"),
     least: int = 3,
+    between: Between = waiting,
 ) -> Paced:
     """Call at 60 Hz, or as fast as it goes where a call takes longer.
 
@@ -36,6 +41,7 @@ def paced(
         prepare: Called before each, not measured.
         limit_s: After so long no more calls are made.
         least: But these are.
+        between: What is done from one to the next.
     """
     found = Paced()
     due = began = time.perf_counter()
@@ -50,5 +56,7 @@ def paced(
         if ended - began > limit_s and step + 1 >= least:
             break
         due = max(due + 1 / RATE, ended - 1 / RATE)
-        time.sleep(max(0.0, due - time.perf_counter()))
+        cpu_s = time.thread_time()
+        between(due)
+        found.between_ms += (time.thread_time() - cpu_s) * 1e3
     return found

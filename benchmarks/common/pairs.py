@@ -26,23 +26,37 @@ class Kind:
     ours: bool = True
     tiles: bool = True
     watched: bool = False
+    encoded: bool = False
+    """Whether another process encodes as many pictures as are due, though none are handed over."""
 
     @property
     def pair(self) -> Kind:
         """What it is compared with."""
         return _BARE[self.pixels]
 
+    @property
+    def floor(self) -> Kind:
+        """What no tool that shows pictures can do without."""
+        return _FLOOR[self.pixels]
+
 
 _BARE = {
     pixels: Kind("without trainmon", pixels, ours=False, tiles=False)
     for pixels in ("uint8", "float32")
 }
+_FLOOR = {
+    pixels: Kind("without trainmon: tiles copied, and encoded by another process", pixels,
+                 ours=False, encoded=True)
+    for pixels in ("uint8", "float32")
+}  # fmt: skip
 KINDS = (
     _BARE["uint8"],
+    _FLOOR["uint8"],
     Kind("nobody watching, 5 scalars", "uint8", tiles=False),
     Kind("nobody watching, + 16 tiles", "uint8"),
     Kind("watched at 60 frames/s, + 16 tiles", "uint8", watched=True),
     _BARE["float32"],
+    _FLOOR["float32"],
     Kind("nobody watching, + 16 tiles", "float32"),
     Kind("watched at 60 frames/s, + 16 tiles", "float32", watched=True),
 )
@@ -61,6 +75,7 @@ class Steps:
 def measure(
     monitor: Monitored,
     worker: Worker,
+    encoder: Worker,
     number: int,
     found: dict[Kind, Steps],
     note: Callable[[str], None],
@@ -70,6 +85,7 @@ def measure(
     Args:
         monitor: Sees it.
         worker: Obeys common.torch_steps.
+        encoder: Obeys common.calls.
         number: Of the round.
         found: Takes what is found.
         note: Told what is measured now.
@@ -82,7 +98,7 @@ def measure(
     losses: dict[str, dict[str, str]] = {}
     for kind in KINDS[turn:] + KINDS[:turn]:
         note(f"Torch training {number + 1}, {kind.pixels}, {kind.what}")
-        told = _train(monitor, worker, kind, f"torch {number} {kind.pixels} {kind.what}")
+        told = _train(monitor, worker, encoder, kind, f"torch {number} {kind.pixels} {kind.what}")
         steps = found[kind]
         steps.mean_ms.append(told["mean"])
         steps.p99_ms.append(told["p99"])
@@ -94,7 +110,9 @@ def measure(
             raise ArrivalError(f"trainings on {pixels} came to different losses: {each}")
 
 
-def _train(monitor: Monitored, worker: Worker, kind: Kind, name: str) -> dict[str, Any]:
+def _train(
+    monitor: Monitored, worker: Worker, encoder: Worker, kind: Kind, name: str
+) -> dict[str, Any]:
     worker.ask(
         kind=kind.pixels,
         tiles=kind.tiles,
@@ -104,7 +122,11 @@ def _train(monitor: Monitored, worker: Worker, kind: Kind, name: str) -> dict[st
     )
     if kind.watched:
         monitor.watch(name, _RATE, _TILE)
+    if kind.encoded:
+        encoder.ask(what="encode on", edge=_TILE, kind=kind.pixels)
     told = worker.ask(go=True)
+    if kind.encoded:
+        encoder.ask(enough=True)
     if kind.watched:
         told.update(monitor.seen(told["first"], told["steps"]))
     if kind.ours:

@@ -3,8 +3,9 @@
 An order ``{"kind", "tiles", "monitor", "name", "steps"}`` is answered with ``{"registered": true}``
 after some steps, which go on until any order comes; then the model and its data begin anew, and the
 answer tells mean and p99 of the steps in ms and the loss of the last, bit for bit. No ``monitor``:
-without trainmon. ``kind``: the pictures are ``uint8``, which the step turns into numbers, or
-``float32``, normalised before the training.
+without trainmon; ``tiles`` are then copied 60 times a second, and that is all. ``kind``: the
+pictures are ``uint8``, which the step turns into numbers, or ``float32``, normalised before the
+training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 import trainmon
 from common.orders import Orders
+from common.paced import RATE
 from common.pictures import MEAN, STD, draw, normalised, photographs
 from common.report import percentile
 
@@ -53,6 +55,8 @@ class Training:
         self._network(torch.zeros(1, 3, EDGE, EDGE))
         self.optimizer = torch.optim.SGD(self._network.parameters(), lr=1e-3, momentum=0.9)
         self.loss = 0.0
+        self._copied_s = 0.0
+        self._copy = torch.empty_like(self._x[:BATCH])
 
     def step(self, session: Any, tiles: bool, number: int) -> None:
         """Train on one batch."""
@@ -67,6 +71,9 @@ class Training:
         self.loss = loss.item()
         draw(images[0], number)  # only now: what is computed does not depend on when it began
         if session is None:
+            if tiles and time.perf_counter() - self._copied_s >= 1 / RATE:
+                self._copied_s = time.perf_counter()
+                self._copy.copy_(images)
             return
         shown = {"images": images, "outputs": logits, "targets": labels} if tiles else {}
         metrics = {"accuracy": 0.5, "grad_norm": 1.5, "perplexity": 20.0, "margin": 0.1}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from common.between import computing
 from common.cpu import settled_s
 from common.orders import Orders
 from common.paced import paced
@@ -71,10 +72,11 @@ def _measure(orders: Orders, order: dict[str, Any], rival: Rival, step: int) -> 
         if given is not None:
             draw(given[0], step)
 
-    paced(1 if order["edge"] else 10, call, prepare)
+    rest = computing()
+    paced(1 if order["edge"] else 10, call, prepare, between=rest)
     before_s = settled_s()
-    found = paced(order["steps"], call, prepare, order["limit_s"], least=2)
-    cpu_s = settled_s() - before_s
+    found = paced(order["steps"], call, prepare, order["limit_s"], least=2, between=rest)
+    cpu_s = settled_s() - before_s - found.between_ms / 1e3
     orders.answer(times_ms=found.times_ms, cpu_ms=cpu_s * 1e3)
     return step
 
