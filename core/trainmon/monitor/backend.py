@@ -120,15 +120,23 @@ class Backend:
             timestamp_ms=now,
         )
 
-    async def take(self, link: TrainerLink, request: TelemetryRequest) -> None:
-        """Take in one message of a stream; the first one binds the stream to its session."""
+    async def take(
+        self, link: TrainerLink, request: TelemetryRequest, data: bytes | None = None
+    ) -> None:
+        """Take in one message of a stream; the first one binds the stream to its session.
+
+        Args:
+            link: The stream.
+            request: The message.
+            data: The same as it came; None: it is not at hand.
+        """
         if link.session is None:
             bound = self._bind(link, request, await self.registry.find(request.session_id))
         else:
             bound = self._same(link, request)
         if bound is not None:
             session, producer = bound
-            await self._ingest.take(link, session, producer, request)
+            await self._ingest.take(link, session, producer, request, data)
 
     def undecodable(self, link: TrainerLink) -> None:
         """A message of a stream could not be decoded; the stream goes on."""

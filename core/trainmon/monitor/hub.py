@@ -142,7 +142,9 @@ class Hub:
             self._ring_bytes -= gone.cost
         return event
 
-    def publish_picture(self, payload: Callable[[], bytes], *, has_samples: bool) -> None:
+    def publish_picture(
+        self, payload: Callable[[], bytes | memoryview], *, has_samples: bool
+    ) -> None:
         """Show a batch to every viewer who has time for it; serialised only if there is one."""
         if self.demand.frames_per_second <= 0 or not self._viewers:
             return

@@ -9,7 +9,7 @@ from trainmon.monitor.progress import LOSS_SERIES
 from trainmon.monitor.revival import record_of
 from trainmon.monitor.store.base import Record, Store, StoreWriteError
 from trainmon.monitor.validation import check_batch, check_metrics
-from trainmon.monitor.wire_events import EventField
+from trainmon.monitor.wire_events import EventField, field_in
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ingest"]
 
+_BATCH = TelemetryRequest.BATCH_DATA_FIELD_NUMBER
 #: What a process may still say when it has said goodbye; heartbeats are answered before.
 _AFTER_THE_END = frozenset({"command_result", "performance_data"})
 
@@ -67,9 +68,22 @@ class Ingest:
         }
 
     async def take(
-        self, link: TrainerLink, session: Session, producer: Producer, request: TelemetryRequest
+        self,
+        link: TrainerLink,
+        session: Session,
+        producer: Producer,
+        request: TelemetryRequest,
+        data: bytes | None = None,
     ) -> None:
-        """Take in one message of a stream that is bound to its session and producer."""
+        """Take in one message of a stream that is bound to its session and producer.
+
+        Args:
+            link: The stream.
+            session: Its session.
+            producer: Its producer.
+            request: The message; it may be changed.
+            data: The same as it came; None: it is not at hand.
+        """
         session.heard_from(producer)
         kind = request.WhichOneof("payload")
         if kind == "heartbeat":
@@ -77,7 +91,7 @@ class Ingest:
             producer.life.seen(request.heartbeat.trainer)
             session.refresh_for(producer)
             return
-        sequence, told = _sequence(request), _Telling(link, session)
+        sequence, told = _sequence(request), _Telling(link, session, data)
         joined = _joined(request)
         if sequence is not None and sequence < joined:
             told.invalid(
@@ -148,16 +162,17 @@ class Ingest:
 
     def _batch(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> _Taken:
         batch, session = request.batch_data, told.session
-        names = len(session.registration.class_names)
-        for complaint in check_batch(batch, names, producer.pictures):
-            told.invalid(complaint)
-        _count_steps(producer, request)
+        as_it_came = self._mend(told, producer, request)
         has_samples = bool(batch.images or batch.texts)
         losses = MetricData()
         if batch.HasField("batch_loss") and not producer.sends_metric_data:
             losses.timestamp_ms = batch.timestamp_ms
             losses.series.append(_loss_row(producer, request, self._clock.wall_ms()))
         keep = has_samples and self._is_key_frame(producer, request)
+
+        def payload() -> bytes | memoryview:
+            came = field_in(told.data, _BATCH) if as_it_came and told.data else None
+            return batch.SerializeToString() if came is None else came
 
         def show(stored: int | None) -> None:
             producer.life.stepped()
@@ -167,7 +182,7 @@ class Ingest:
                 session.newest_batch = batch
             if losses.series:
                 session.hub.publish(EventField.METRIC_DATA, losses.SerializeToString(), stored)
-            session.hub.publish_picture(batch.SerializeToString, has_samples=has_samples)
+            session.hub.publish_picture(payload, has_samples=has_samples)
 
         series = tuple(losses.series)
         frame = batch if keep else None
@@ -178,6 +193,17 @@ class Ingest:
             key_frame=frame,
             timestamp_ms=losses.timestamp_ms,
         ), show
+
+    def _mend(self, told: _Telling, producer: Producer, request: TelemetryRequest) -> bool:
+        """Drop what is bad of a batch, and number it; return whether it is still as it came."""
+        batch, names = request.batch_data, len(told.session.registration.class_names)
+        corrections, step = producer.pictures.corrections, batch.global_step
+        complaints = check_batch(batch, names, producer.pictures)
+        for complaint in complaints:
+            told.invalid(complaint)
+        _count_steps(producer, request)
+        mended = complaints or producer.pictures.corrections > corrections
+        return not mended and batch.global_step == step
 
     def _is_key_frame(self, producer: Producer, request: TelemetryRequest) -> bool:
         """A numbered picture is one; of a producer that numbers nothing, one now and then."""
@@ -287,9 +313,10 @@ _Taker: TypeAlias = Callable[["_Telling", "Producer", TelemetryRequest], _Taken]
 class _Telling:
     """Tells a training, and the session's viewers, what was wrong with a message."""
 
-    def __init__(self, link: TrainerLink, session: Session) -> None:
+    def __init__(self, link: TrainerLink, session: Session, data: bytes | None) -> None:
         self.link = link
         self.session = session
+        self.data = data
 
     def invalid(self, message: str) -> None:
         """Part of a message is bad; the rest was kept."""

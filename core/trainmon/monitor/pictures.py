@@ -36,6 +36,8 @@ class PictureChecker:
 
     def __init__(self) -> None:
         self._headers: list[tuple[bytes, tuple[int, int]]] = []
+        self.corrections = 0
+        """How often a declared size was wrong."""
 
     def complaint(self, image: ImageData) -> str:
         """Return what is wrong with a picture; empty where nothing is.
@@ -57,6 +59,7 @@ class PictureChecker:
                 )
         if size != (image.width, image.height):
             image.width, image.height = size
+            self.corrections += 1
         return ""
 
     def _size(self, form: str, data: bytes) -> tuple[int, int] | None:

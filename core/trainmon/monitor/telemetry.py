@@ -103,7 +103,7 @@ class TelemetryService(TelemetryServiceBase):
                 if request is None:
                     self._backend.undecodable(link)
                 else:
-                    await self._backend.take(link, request)
+                    await self._backend.take(link, request, data)
                 if link.over:
                     return
         except BrokenSealError as error:

@@ -48,10 +48,11 @@ def check_batch(batch: BatchData, class_names: int, pictures: PictureChecker) ->
     """
     complaints = _drop_surplus(batch)
     complaints += _drop_unaligned(batch)
-    complaints += _drop_surplus_scores(batch)
     complaints += _drop_bad_pictures(batch, pictures)
-    complaints += _drop_bad_masks(batch, pictures)
-    complaints += _drop_bad_classes(batch, class_names)
+    if not _has_plain_samples(batch, class_names):
+        complaints += _drop_surplus_scores(batch)
+        complaints += _drop_bad_masks(batch, pictures)
+        complaints += _drop_bad_classes(batch, class_names)
     return complaints
 
 
@@ -126,8 +127,6 @@ def _drop_sample(batch: BatchData, index: int) -> None:
 
 
 def _drop_bad_classes(batch: BatchData, class_names: int) -> list[str]:
-    if _has_good_classes(batch, class_names):
-        return []
     complaints = []
     for prediction in batch.predictions:
         if not _is_class(prediction.predicted_class, class_names):
@@ -147,17 +146,29 @@ def _drop_bad_classes(batch: BatchData, class_names: int) -> list[str]:
             complaints.append(_class_complaint("true_class", truth.true_class))
             truth.true_label = truth.true_label or _label(truth.true_class)
             truth.true_class = -1
+    if not complaints:
+        return []
     known = f"0 to {class_names - 1}" if class_names else "0 or more"
     return [f"{complaints[0]}, but should be {known}, or -1 for none: it was taken as -1"]
 
 
-def _has_good_classes(batch: BatchData, class_names: int) -> bool:
-    """Look at all classes at once: this runs for every batch, and they are hardly ever bad."""
-    classes = {prediction.predicted_class for prediction in batch.predictions}
-    classes.update(truth.true_class for truth in batch.ground_truth)
-    classes.update(
-        score.class_index for prediction in batch.predictions for score in prediction.top_k_scores
-    )
+def _has_plain_samples(batch: BatchData, class_names: int) -> bool:
+    """Look at all samples once: this runs for every batch, and they are hardly ever bad.
+
+    False where a class or the number of scores is bad, or masks are to be looked at.
+    """
+    classes = set()
+    for prediction in batch.predictions:
+        scores = prediction.top_k_scores
+        if len(scores) > MAX_SCORES or prediction.HasField("mask"):
+            return False
+        classes.add(prediction.predicted_class)
+        for score in scores:
+            classes.add(score.class_index)
+    for truth in batch.ground_truth:
+        if truth.HasField("mask"):
+            return False
+        classes.add(truth.true_class)
     return all(_is_class(each, class_names) for each in classes)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmon.monitor.store.columns import Rows
-from trainmon.monitor.wire_events import varint
+from trainmon.monitor.wire_events import read_varint, varint
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 __all__ = ["decode_rows", "encode_rows", "pack", "unpack"]
@@ -96,8 +96,8 @@ def _column(columns: dict[int, memoryview], number: int) -> Doubles:
 def _fields(message: bytes) -> Iterator[tuple[int, memoryview | None]]:
     view, position = memoryview(message), 0
     while position < len(view):
-        tag, position = _read_varint(view, position)
-        size, position = _read_varint(view, position)
+        tag, position = read_varint(view, position)
+        size, position = read_varint(view, position)
         if tag & 7 != _LENGTH_DELIMITED:
             yield tag >> 3, None  # the attempt, a number
             continue
@@ -105,18 +105,6 @@ def _fields(message: bytes) -> Iterator[tuple[int, memoryview | None]]:
             raise ValueError("a MetricSeries is cut short")
         yield tag >> 3, view[position : position + size]
         position += size
-
-
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while position < len(view):
-        byte = view[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    raise ValueError("a MetricSeries is cut short")
 
 
 def _varints(counts: Doubles) -> bytes:
