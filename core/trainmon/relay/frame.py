@@ -14,7 +14,14 @@ from trainmon import wire
 from trainmon.events import FrameEvent
 from trainmon.relay.boxes import boxes_of
 from trainmon.relay.masks import encode_mask, is_of_several, predicted_classes, true_classes
-from trainmon.relay.pictures import MIN_EDGE, encode, normalize_layout, reduce_tile, to_bytes
+from trainmon.relay.pictures import (
+    MIN_EDGE,
+    as_image,
+    encode,
+    normalize_layout,
+    reduce_tile,
+    to_bytes,
+)
 from trainmon.relay.predictions import NO_CLASS, Labels, describe
 from trainmon.relay.sample_losses import gathered_losses, sample_losses
 from trainmon.relay.tasks import Habits
@@ -43,7 +50,7 @@ class Frame:
     problems: list[str] = field(default_factory=list)
     """What could not be shown, and why; the rest is."""
     _data: BatchData = field(default_factory=BatchData)
-    _pictures: list[Array] = field(default_factory=list)
+    _pictures: list[Image.Image] = field(default_factory=list)
     _masks: list[tuple[Prediction | GroundTruth, Array]] = field(default_factory=list)
     """Whose mask is of which classes."""
 
@@ -102,7 +109,8 @@ class Frame:
                     for image, (height, width, *_) in zip(images, sizes, strict=True)
                 ]
             )
-            self._pictures = to_bytes(pictures, self.fields.get("normalization"))
+            tiles = to_bytes(pictures, self.fields.get("normalization"))
+            self._pictures = [as_image(each) for each in tiles]
 
     def _event(self, arrays: Mapping[str, Array]) -> FrameEvent:
         data = self._data
@@ -229,12 +237,12 @@ class Frame:
             max_bytes: Greatest message the monitor takes.
         """
         tile_size = self.tile_size
-        pictures = [Image.fromarray(_squeezed(each)) for each in self._pictures]
+        pictures = self._pictures
         while True:
             del self._data.images[:]
             for picture in pictures:
                 tile = reduce_tile(picture, tile_size)
-                self._data.images.append(encode(tile, quality, max(picture.size)))
+                encode(tile, quality, max(picture.size), self._data.images.add())
             self._encode_masks(tile_size, [picture.size for picture in pictures])
             if self._data.ByteSize() + _ENVELOPE_BYTES <= max_bytes:
                 return self._data
@@ -255,15 +263,9 @@ def _read_only(array: Array) -> Array:
     return view
 
 
-def _drawn(picture: Any) -> Array:
+def _drawn(picture: Any) -> Image.Image:
     """Check and copy what a plugin drew."""
     array = np.asarray(picture)
     if array.dtype != np.uint8:
         raise ValueError(f"a plugin drew pictures of type {array.dtype}; expected uint8")
-    drawn: Array = normalize_layout(array[np.newaxis], channels_first=False)[0].copy()
-    return drawn
-
-
-def _squeezed(picture: Array) -> Array:
-    """Return a picture as Pillow wants it: without an axis for a single channel."""
-    return np.ascontiguousarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    return as_image(normalize_layout(array[np.newaxis], channels_first=False)[0])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainmon.relay.tasks import Habits, Task, rows_of, sums_to_one
-from trainmon.v1.telemetry_pb2 import ClassScore, GroundTruth, Prediction
+from trainmon.v1.telemetry_pb2 import GroundTruth, Prediction
 
 __all__ = ["NO_CLASS", "Labels", "Samples", "describe", "probabilities"]
 
@@ -115,28 +115,32 @@ def _predictions(rows: Array, task: Task, labels: Labels, habits: Habits) -> lis
 def _best(rows: Array, labels: Labels) -> list[Prediction]:
     """Return predictions from the scores of each class (N, C)."""
     count = min(TOP, rows.shape[1])
+    top = np.tile(np.arange(count), (len(rows), 1))
+    if count < rows.shape[1]:
+        top = np.sort(np.argpartition(-rows, count - 1, axis=1)[:, :count], axis=1)
     # Negated and stable: of equal scores the first class comes first.
-    top = np.argpartition(-rows, count - 1, axis=1)[:, :count] if count < rows.shape[1] else None
-    predictions = []
-    for index, row in enumerate(rows):
-        if np.isnan(row).any():
-            predictions.append(Prediction(predicted_class=NO_CLASS))
-            continue
-        candidates = np.arange(count) if top is None else np.sort(top[index])
-        order = candidates[np.argsort(-row[candidates], kind="stable")]
-        scores = [
-            ClassScore(class_index=int(each), label=labels[int(each)], score=float(row[each]))
-            for each in order
-        ]
-        predictions.append(
-            Prediction(
-                predicted_class=scores[0].class_index,
-                predicted_label=scores[0].label,
-                confidence=scores[0].score,
-                top_k_scores=scores,
-            )
+    order = np.argsort(-np.take_along_axis(rows, top, axis=1), axis=1, kind="stable")
+    top = np.take_along_axis(top, order, axis=1)
+    scores = np.take_along_axis(rows, top, axis=1)
+    unknown = np.isnan(rows).any(axis=1)
+    return [
+        Prediction(predicted_class=NO_CLASS) if missing else _ranked(classes, values, labels)
+        for missing, classes, values in zip(
+            unknown.tolist(), top.tolist(), scores.tolist(), strict=True
         )
-    return predictions
+    ]
+
+
+def _ranked(classes: list[int], scores: list[float], labels: Labels) -> Prediction:
+    """Return a prediction from its classes and their scores, the best first."""
+    names = [labels[each] for each in classes]
+    prediction = Prediction(
+        predicted_class=classes[0], predicted_label=names[0], confidence=scores[0]
+    )
+    add = prediction.top_k_scores.add
+    for each, name, score in zip(classes, names, scores, strict=True):
+        add(class_index=each, label=name, score=score)
+    return prediction
 
 
 def _truths(rows: Array, task: Task, labels: Labels) -> list[GroundTruth]:
