@@ -12,14 +12,19 @@ import struct
 import time
 from typing import Any
 
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from grpclib.protocol import Stream as H2Stream
 from h2.connection import ConnectionState
 from h2.stream import StreamState
 from hyperframe.frame import DataFrame
 
-__all__ = ["PassingProtocol", "send_data", "spare_frame_reprs"]
+__all__ = ["BURST_BYTES", "PassingProtocol", "send_data", "send_message", "spare_frame_reprs"]
 
+#: What is written for one stream before others get their turn, in bytes.
+BURST_BYTES = 256 << 10
+
+_PREFIX = struct.Struct(">?I")
 _HEAD = struct.Struct(">HBBBL")
 _DATA = 0
 _STREAM_IDS = 0x7FFFFFFF
@@ -162,3 +167,37 @@ def send_data(stream: H2Stream, *parts: bytes | memoryview) -> None:
     # Not writelines: in CPython 3.12.1 and 3.13.0 it fills memory without end for a peer that does
     # not read, as it never pauses; and where it could save this copy it is the slower of the two.
     stream._transport.write(b"".join(out))  # noqa: SLF001 - as above
+
+
+async def send_message(stream: H2Stream, *parts: bytes) -> None:
+    """Send a message with one write for as much as fits, where grpclib writes each frame.
+
+    Args:
+        stream: One whose headers were sent.
+        parts: Of the serialised message, in order.
+
+    Raises:
+        StreamTerminatedError: The stream was never opened, or the peer has closed it.
+    """
+    if stream.id is None:
+        raise StreamTerminatedError("the stream was never opened")
+    connection, frames = stream.connection, stream._h2_connection  # noqa: SLF001 - as above
+    prefix = _PREFIX.pack(False, sum(map(len, parts)))
+    left = [memoryview(part) for part in (prefix, *parts)]
+    while left:
+        await connection.write_ready.wait()
+        if not stream.closable:
+            raise StreamTerminatedError("the peer has closed the stream")
+        room = min(frames.local_flow_control_window(stream.id), BURST_BYTES)
+        if room <= 0:
+            stream.window_updated.clear()
+            await stream.window_updated.wait()
+            continue
+        burst = []
+        while left and room:
+            burst.append(left[0][:room])
+            room -= len(burst[-1])
+            left[0] = left[0][len(burst[-1]) :]
+            if not left[0]:
+                del left[0]
+        send_data(stream, *burst)

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from trainmon.errors import TrainmonError
 
-__all__ = ["BrokenSealError", "Seal", "seal"]
+__all__ = ["BrokenSealError", "Seal", "checksum", "seal"]
 
 #: The field `checksum` of every message that has it: fixed32, and the last in the bytes.
 _NUMBER = 100
@@ -31,7 +31,15 @@ class BrokenSealError(TrainmonError, ConnectionError):
 
 def seal(data: bytes) -> bytes:
     """Return a serialised message with its checksum."""
-    return data + _FIELD.pack(_TAG, zlib.crc32(data))
+    return data + checksum(data)
+
+
+def checksum(*parts: bytes) -> bytes:
+    """Return what has to follow the parts of a serialised message."""
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part, found)
+    return _FIELD.pack(_TAG, found)
 
 
 class Seal:

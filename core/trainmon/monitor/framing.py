@@ -26,7 +26,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from trainmon.errors import TrainmonError
-from trainmon.http2 import PassingProtocol, send_data, spare_frame_reprs
+from trainmon.http2 import PassingProtocol, send_message, spare_frame_reprs
 from trainmon.sealing import BrokenSealError, Seal
 
 if TYPE_CHECKING:
@@ -57,8 +57,6 @@ FRAME_BYTES = STREAM_WINDOW_BYTES
 #: viewers would wait in its client, silently.
 CONNECTION_STREAMS = 4096
 
-#: What is written for one stream before others get their turn, in bytes.
-BURST_BYTES = 256 << 10
 #: How long a peer may take to notice that its stream has ended, in seconds.
 RESET_AFTER_S = 2.0
 _RESPONSE_HEADERS = ((":status", "200"), ("content-type", "application/grpc+proto"))
@@ -168,31 +166,11 @@ def sender_of(stream: Stream[Any, Any]) -> Callable[[bytes], Awaitable[None]]:
         try:
             if not stream._send_initial_metadata_done:  # noqa: SLF001 - as send_message does
                 await stream.send_initial_metadata()
-            await _send_message(stream._stream, data)  # noqa: SLF001 - the public way is slower
+            await send_message(stream._stream, data)  # noqa: SLF001 - the public way is slower
         except (h2.exceptions.ProtocolError, StreamTerminatedError, OSError) as error:
             raise PeerGoneError(str(error) or type(error).__name__) from error
 
     return send
-
-
-async def _send_message(source: H2Stream, data: bytes) -> None:
-    """Send a message with one write for as much as fits, where grpclib writes each frame."""
-    connection, frames = source.connection, source._h2_connection  # noqa: SLF001 - as above
-    if source.id is None:
-        raise PeerGoneError("the stream was never opened")
-    prefix, left = _PREFIX.pack(False, len(data)), memoryview(data)
-    while prefix or left:
-        await connection.write_ready.wait()
-        if not source.closable:
-            raise PeerGoneError("the peer has closed the stream")
-        room = min(frames.local_flow_control_window(source.id), BURST_BYTES)
-        if room <= 0:
-            source.window_updated.clear()
-            await source.window_updated.wait()
-            continue
-        begun, part = prefix[:room], left[: max(0, room - len(prefix))]
-        send_data(source, begun, part)
-        prefix, left = prefix[len(begun) :], left[len(part) :]
 
 
 def finish(stream: Stream[Any, Any], status: Status, reason: str) -> None:

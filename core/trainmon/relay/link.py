@@ -22,7 +22,7 @@ from trainmon import wire
 from trainmon.config import Settings, parse_address
 from trainmon.relay.backoff import Backoff
 from trainmon.relay.clock import ClockOffset
-from trainmon.relay.connection import SealingCodec, WatchedChannel
+from trainmon.relay.connection import SealingCodec, WatchedChannel, send_picture
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.parcels import ENVELOPE_BYTES, Parcels
@@ -117,6 +117,8 @@ class _Pending:
 
     results: deque[CommandResult] = field(default_factory=partial(deque, maxlen=_MOST_RESULTS))
     picture: BatchData | None = None
+    leaving: bytes = b""
+    """The picture that goes with the request that was taken last, serialised."""
     performance: PerformanceData | None = None
     heartbeat_due: bool = False
 
@@ -355,8 +357,12 @@ class Link:
                 request.timestamp_ms = wire.now_ms()
             if request.HasField("heartbeat"):
                 self._clock.sent(self._beats, time.time() * 1e3)
-            await stream.send_message(request)
-            if request.HasField("batch_data"):
+            picture, self._pending.leaving = self._pending.leaving, b""
+            if picture:
+                await send_picture(stream, request, picture)
+            else:
+                await stream.send_message(request)
+            if picture or request.HasField("batch_data"):
                 self._handler.picture_sent()
 
     def _next(self) -> TelemetryRequest | None:
@@ -388,10 +394,12 @@ class Link:
             return TelemetryRequest(performance_data=performance)
         if pending.picture is not None:
             picture, pending.picture = pending.picture, None
-            if self._too_large(picture.ByteSize()):
+            data = picture.SerializeToString()
+            if self._too_large(len(data)):
                 self._losses.add("picture", "message_too_large")
                 return self._next_sequenced()
-            return TelemetryRequest(batch_data=picture, timestamp_ms=picture.timestamp_ms)
+            pending.leaving = data
+            return TelemetryRequest(timestamp_ms=picture.timestamp_ms)
         return None
 
     async def _receive(self, stream: _Stream) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from trainmon.monitor.framing import BURST_BYTES
+from trainmon.http2 import BURST_BYTES
 
 PICTURE = bytes(1 << 20)
 #: What asyncio's transport holds before it asks to wait.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainmon.relay.pictures import encode, normalize_layout, reduce_tile, to_bytes
+from trainmon.relay.pictures import as_image, encode, normalize_layout, reduce_tile, to_bytes
 
 
 def tile(shape: tuple[int, ...], value: int = 200) -> Image.Image:
@@ -69,13 +69,15 @@ def test_an_alpha_channel_is_padded_with_nothing():
     [
         ((64, 64), "png"),
         ((65, 65), "jpeg"),
+        ((32, 32, 3), "png"),
+        ((33, 20, 3), "jpeg"),
         ((200, 200, 3), "jpeg"),
         ((200, 200, 4), "png"),
         ((16, 16, 3), "png"),
     ],
 )
 def test_small_pictures_and_transparent_ones_are_png(shape, format_):
-    """PNG up to 64 pixels and with alpha, JPEG beyond; all decode to what they say they are."""
+    """PNG with alpha, grey up to 64 and coloured up to 32 pixels, else JPEG; all can be decoded."""
     data = encode(tile(shape), 85, max(shape[:2]))
     assert data.format == format_
     decoded(data)
@@ -89,7 +91,10 @@ def test_a_large_picture_reduced_to_a_small_tile_is_jpeg():
 def test_png_is_exact_and_quality_makes_jpegs_larger():
     """Small pictures arrive bit for bit; the quality asked for is the quality used."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
-    assert (np.asarray(decoded(encode(Image.fromarray(noise), 85, 48))) == noise).all()
+    for exact in (noise[..., 0], noise[:28, :32], noise[:3, :5], np.dstack((noise, noise))[..., :4]):
+        edge = max(exact.shape[:2])
+        for small in (Image.fromarray(exact), reduce_tile(Image.fromarray(exact), 64)):
+            assert (np.asarray(decoded(encode(small, 85, edge))) == np.asarray(small)).all()
     large = Image.fromarray(np.tile(noise, (4, 4, 1)))
     sizes = [len(encode(large, quality, 192).image_bytes) for quality in (20, 85)]
     assert sizes[0] < sizes[1]
@@ -146,12 +151,23 @@ def test_one_number_normalises_every_channel():
     assert (np.stack(to_bytes(images, {"mean": [0.5], "std": [0.5]})) == 128).all()
 
 
-def test_what_was_read_does_not_change_with_the_slot():
+def test_a_coloured_picture_of_64_pixels_keeps_its_colours():
+    """A red line as wide as a pixel is red in the JPEG as well."""
+    drawing = np.zeros((64, 64, 3), np.uint8)
+    drawing[:, 31, 0] = 255
+    assert np.asarray(decoded(encode(Image.fromarray(drawing), 85, 64)))[:, 31, 0].min() > 200
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("first", [False, True], ids=["channels last", "channels first"])
+def test_what_was_read_does_not_change_with_the_slot(channels, first):
     """The training may write into the slot again as soon as it was read."""
-    slot = np.full((1, 4, 4, 1), 9, np.uint8)
-    found = np.stack(to_bytes(slot))
+    shape = (1, channels, 4, 6) if first else (1, 4, 6, channels)
+    slot = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    (tile,) = to_bytes(normalize_layout(slot, channels_first=first))
+    told, image = tile.copy(), as_image(tile)
     slot[:] = 0
-    assert (found == 9).all()
+    assert (np.asarray(image).reshape(told.shape) == told).all()
 
 
 @pytest.mark.parametrize(
