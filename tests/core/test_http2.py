@@ -7,7 +7,9 @@ import socket
 
 import pytest
 from grpclib.config import Configuration
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import AbstractHandler, H2Protocol
+from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, StreamReset
@@ -15,7 +17,10 @@ from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainmon.http2 import PassingProtocol, send_data
+from trainmon.http2 import PassingProtocol, send_data, send_message
+from trainmon.relay.connection import send_picture
+from trainmon.sealing import Seal
+from trainmon.v1.telemetry_pb2 import BatchData, TelemetryRequest
 
 WINDOW = 256 << 10
 STREAMS = (1, 3)
@@ -218,6 +223,66 @@ def test_what_is_sent_past_h2_is_what_a_peer_reads(size):
     assert max(map(len, got)) <= 16_384
     assert not any(isinstance(each, StreamReset | ConnectionTerminated) for each in events)
     assert end.h2.local_flow_control_window(1) == 65_535 - 5 - size
+
+
+def opened(end):
+    """Return the first stream of an end, which has answered."""
+    end.client.send_headers(1, HEADERS)
+    end.protocol.data_received(end.client.data_to_send())
+    end.h2.send_headers(1, [(":status", "200")])
+    return end.handler.streams[1]
+
+
+def received(end):
+    """Return what the client was sent since it was heard last."""
+    return b"".join(each.data for each in end.hear() if isinstance(each, DataReceived))
+
+
+async def test_a_message_in_parts_waits_for_the_window():
+    """As much as the window takes is sent, whichever part it ends in; the rest as room comes."""
+    end = End(Passing)
+    stream = opened(end)
+    parts = (b"head", bytes(range(256)) * 300, b"", b"tail")
+    sending = asyncio.create_task(send_message(stream, *parts))
+    got = b""
+    while not sending.done():
+        await asyncio.sleep(0)
+        new = received(end)
+        got += new
+        if new:
+            end.client.acknowledge_received_data(len(new), 1)
+            end.protocol.data_received(end.client.data_to_send())
+    await sending
+    got += received(end)
+    assert got == b"\0" + (76_808).to_bytes(4, "big") + b"".join(parts)
+
+
+async def test_a_message_to_a_stream_that_was_closed_is_refused():
+    """Who sends to a peer that reset the stream is told so."""
+    end = End(Passing)
+    stream = opened(end)
+    end.client.reset_stream(1)
+    end.protocol.data_received(end.client.data_to_send())
+    with pytest.raises(StreamTerminatedError):
+        await send_message(stream, b"x")
+
+
+@pytest.mark.parametrize("size", [0, 100, 40_000])
+async def test_a_picture_beside_its_request_is_the_request_that_holds_it(size):
+    """Its receiver reads one message, sealed, with the picture as its payload."""
+    end = End(Passing)
+    picture = BatchData(global_step=7, images=[{"image_bytes": bytes(size)}])
+    request = TelemetryRequest(session_id="s", producer_id="p", timestamp_ms=3)
+
+    class Call:
+        _wrapper, _stream = Wrapper(), opened(end)
+
+    await send_picture(Call(), request, picture.SerializeToString())
+    read, seal = TelemetryRequest(), Seal()
+    seal.parse(read, received(end)[5:])
+    request.batch_data.CopyFrom(picture)
+    assert seal.required
+    assert read == request
 
 
 async def test_a_peer_that_does_not_read_pauses_who_sends():

@@ -122,7 +122,7 @@ def _best(rows: Array, labels: Labels) -> list[Prediction]:
     order = np.argsort(-np.take_along_axis(rows, top, axis=1), axis=1, kind="stable")
     top = np.take_along_axis(top, order, axis=1)
     scores = np.take_along_axis(rows, top, axis=1)
-    unknown: Array = np.isnan(rows).any(axis=1)
+    unknown = np.asarray(np.isnan(rows).any(axis=1))
     return [
         Prediction(predicted_class=NO_CLASS) if missing else _ranked(classes, values, labels)
         for missing, classes, values in zip(
