@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from trainmon.fields import field_in
 from trainmon.monitor.progress import LOSS_SERIES
 from trainmon.monitor.revival import record_of
 from trainmon.monitor.store.base import Record, Store, StoreWriteError
 from trainmon.monitor.validation import check_batch, check_metrics
-from trainmon.monitor.wire_events import EventField, field_in
+from trainmon.monitor.wire_events import EventField
 from trainmon.v1.control_pb2 import CommandRecord
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,

@@ -11,6 +11,7 @@ from grpclib.config import Configuration
 from grpclib.encoding.base import CodecBase
 from grpclib.protocol import H2Protocol
 
+from trainmon.fields import LENGTH_DELIMITED, varint
 from trainmon.http2 import send_message
 from trainmon.sealing import Seal, checksum, seal
 from trainmon.v1.telemetry_pb2 import TelemetryRequest
@@ -19,8 +20,6 @@ __all__ = ["SealingCodec", "SilenceError", "WatchedChannel", "send_picture"]
 
 #: With windows of 4 MiB, heartbeats ran 8 s late on a link of 0.5 MB/s.
 _WINDOW_BYTES = 256 << 10
-#: How protobuf marks a field that is a message.
-_LENGTH_DELIMITED = 2
 #: A longer time between two looks was this process standing still, not the monitor.
 _MAX_TICK_S = 1.0
 
@@ -61,20 +60,10 @@ async def send_picture(
     Written behind the request's other fields it is the same message, and copied once; grpclib, h2
     and a request that holds it copy it ten times.
     """
-    tag = TelemetryRequest.BATCH_DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-    head = request.SerializeToString() + _varint(tag) + _varint(len(picture))
+    tag = TelemetryRequest.BATCH_DATA_FIELD_NUMBER << 3 | LENGTH_DELIMITED
+    head = request.SerializeToString() + varint(tag) + varint(len(picture))
     with stream._wrapper:  # noqa: SLF001 - as send_message does: it ends what waits with the stream
         await send_message(stream._stream, head, picture, checksum(head, picture))  # noqa: SLF001
-
-
-def _varint(number: int) -> bytes:
-    """Return a whole number as protobuf writes it."""
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
 
 
 class _WatchedProtocol(H2Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainmon.monitor.wire_events import field_in
+from trainmon.fields import field_in, varint
 from trainmon.v1.telemetry_pb2 import BatchData, GroundTruth, Prediction, TelemetryRequest
 
 _BATCH = TelemetryRequest.BATCH_DATA_FIELD_NUMBER
@@ -17,15 +17,9 @@ def in_pieces(*parts: BatchData) -> bytes:
 
 def around(batch: bytes) -> bytes:
     """Return a request that holds the bytes of a batch."""
-    size = bytearray()
-    left = len(batch)
-    while left > 0x7F:
-        size.append(left & 0x7F | 0x80)
-        left >>= 7
-    size.append(left)
     before = TelemetryRequest(session_id="s", timestamp_ms=2**40).SerializeToString()
     after = TelemetryRequest(producer_id="p", checksum=7).SerializeToString()
-    return before + bytes([_BATCH << 3 | 2]) + bytes(size) + batch + after
+    return before + varint(_BATCH << 3 | 2) + varint(len(batch)) + batch + after
 
 
 def test_a_submessage_is_found_among_fields_of_every_kind():

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmon.fields import LENGTH_DELIMITED, read_varint, varint
 from trainmon.monitor.store.columns import Rows
-from trainmon.monitor.wire_events import read_varint, varint
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
 __all__ = ["decode_rows", "encode_rows", "pack", "unpack"]
 
 Doubles = NDArray[np.float64]
 
-_LENGTH_DELIMITED = 2
 _NAME = MetricSeries.NAME_FIELD_NUMBER
 _STEPS = MetricSeries.STEPS_FIELD_NUMBER
 _TIMES = MetricSeries.TIMES_FIELD_NUMBER
@@ -82,7 +81,7 @@ def unpack(stored: bytes) -> bytes:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    return b"".join((varint(number << 3 | _LENGTH_DELIMITED), varint(len(payload)), payload))
+    return b"".join((varint(number << 3 | LENGTH_DELIMITED), varint(len(payload)), payload))
 
 
 def _doubles(number: int, column: Doubles) -> bytes:
@@ -98,7 +97,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, memoryview | None]]:
     while position < len(view):
         tag, position = read_varint(view, position)
         size, position = read_varint(view, position)
-        if tag & 7 != _LENGTH_DELIMITED:
+        if tag & 7 != LENGTH_DELIMITED:
             yield tag >> 3, None  # the attempt, a number
             continue
         if position + size > len(view):
