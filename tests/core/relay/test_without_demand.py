@@ -94,9 +94,9 @@ def encoded(monkeypatch) -> list[int]:
     edges: list[int] = []
     encode = frames.encode
 
-    def counted(tile: Any, quality: int, source_edge: int) -> Any:
+    def counted(tile: Any, *told: Any) -> Any:
         edges.append(tile.width)
-        return encode(tile, quality, source_edge)
+        return encode(tile, *told)
 
     monkeypatch.setattr(frames, "encode", counted)
     return edges
