@@ -185,23 +185,22 @@ class Session:
             optimizer_step: The framework's own count.
             learning_rate: Rate in force; unset: read from what ``control_point`` was given.
         """
-        shown = {
-            "images": images,
-            "outputs": outputs,
-            "targets": targets,
-            "sample_losses": sample_losses,
-            "texts": texts,
-            "output_texts": output_texts,
-            "target_texts": target_texts,
-            "tokens": tokens,
-            "token_losses": token_losses,
-            "output_boxes": output_boxes,
-            "target_boxes": target_boxes,
-            "batch_size": batch_size,
-        }
-        raw = None if {*map(type, shown.values())} == _NOTHING else shown
+        if self._closed:
+            return
+        now_ns = time.monotonic_ns()
+        raw = None
+        if self._steps.is_wanted(now_ns):
+            shown = (
+                *(images, outputs, targets, sample_losses, texts, output_texts, target_texts),
+                *(tokens, token_losses, output_boxes, target_boxes, batch_size),
+            )
+            if {*map(type, shown)} != _NOTHING:
+                raw = dict(zip(bare.SHOWN, shown, strict=True))
         told = bare.scalars_told(self, metrics, learning_rate)
-        self._end_step(raw, loss, told, optimizer_step)
+        self._steps.end(raw, loss, told, optimizer_step, now_ns)
+        if self._status == "STARTING":
+            self._status = "RUNNING"  # the relay tells it with the first step
+            self._relay.wake()
 
     @guarded
     def step_ended(
@@ -221,16 +220,11 @@ class Session:
             metrics: Further scalars by name.
             optimizer_step: The framework's own count.
         """
-        self._end_step(raw, loss, metrics, optimizer_step)
-
-    def _end_step(
-        self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: int | None
-    ) -> None:
         if self._closed:
             return
         self._steps.end(raw, loss, metrics, optimizer_step)
         if self._status == "STARTING":
-            self._status = "RUNNING"  # the relay tells it with the first step
+            self._status = "RUNNING"
             self._relay.wake()
 
     @guarded
@@ -282,7 +276,8 @@ class Session:
         Raises:
             StopTraining: Someone asked the run to stop.
         """
-        self.visit_control_point(bare.context_of(optimizers, scheduler))
+        known = self.control_context
+        self.visit_control_point(bare.context_of(optimizers, scheduler, known))
 
     @guarded
     def visit_control_point(self, context: Any) -> None:
@@ -293,14 +288,10 @@ class Session:
         """
         if self._closed:
             return
-        try:
-            known = self.control_context is not None and bool(context == self.control_context)
-        except Exception:  # noqa: BLE001 - a stranger's ==, as of arrays: then it is another one
-            known = False
-        self._steps.settle()
-        if not known:
-            self.control_context = context
-            self._declare(context)
+        if self._steps.waiting:
+            self._steps.settle()
+        if context is None or context is not self.control_context:
+            self._meet(context)
         self._controls.visit()
 
     @contextmanager
@@ -494,7 +485,15 @@ class Session:
             "global_step": self._steps.newest_step,
         }
 
-    def _declare(self, context: Any) -> None:
+    def _meet(self, context: Any) -> None:
+        """Ask a context that was not given before what it offers."""
+        try:
+            known = self.control_context is not None and bool(context == self.control_context)
+        except Exception:  # noqa: BLE001 - a stranger's ==, as of arrays: then it is another one
+            known = False
+        if known:
+            return
+        self.control_context = context
         controls = self._manager.declare_controls(self.adapter, self, context)
         if controls:
             self.describe(controls=controls)

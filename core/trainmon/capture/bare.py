@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAME",
+    "SHOWN",
     "BareLoop",
     "LoopContext",
     "context_of",
@@ -37,23 +38,19 @@ __all__ = [
 ]
 
 NAME = "bare"
+#: What ``Session.batch_end`` takes of samples, in the order in which it hands them over.
+SHOWN = (
+    *("images", "outputs", "targets", "sample_losses", "texts", "output_texts", "target_texts"),
+    *("tokens", "token_losses", "output_boxes", "target_boxes", "batch_size"),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class LoopContext:
-    """What the user's loop gave to ``control_point``; equal where it gave the same objects."""
+    """What the user's loop gave to ``control_point``; one and the same while it gives the same."""
 
     optimizers: Sequence[Any]
     schedulers: Sequence[Any]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LoopContext) and (
-            _are_the_same(self.optimizers, other.optimizers)
-            and _are_the_same(self.schedulers, other.schedulers)
-        )
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, (*self.optimizers, *self.schedulers))))
 
     def rate_in_force(self) -> float | None:
         """Return the learning rate of the first group; None where there is none to be read."""
@@ -100,17 +97,31 @@ class BareLoop:
         return ControlOutcome(applied=False, message=refusal) if refusal else None
 
 
-def context_of(optimizers: Sequence[Any], scheduler: Any) -> LoopContext:
-    """Return what ``control_point`` was given; a scheduler may be one, several or None."""
+def context_of(optimizers: Sequence[Any], scheduler: Any, known: Any = None) -> LoopContext:
+    """Return what ``control_point`` was given; a scheduler may be one, several or None.
+
+    Args:
+        optimizers: Given.
+        scheduler: Given.
+        known: The context of the last control point, which is nearly always the same: returned
+            where it is, so that nothing is made at every step.
+    """
     if scheduler is None:
-        return LoopContext(optimizers, ())
-    schedulers = scheduler if isinstance(scheduler, (list, tuple)) else (scheduler,)
-    return LoopContext(optimizers, tuple(each for each in schedulers if each is not None))
-
-
-def _are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+        schedulers: tuple[Any, ...] = ()
+    elif isinstance(scheduler, (list, tuple)):
+        schedulers = tuple(each for each in scheduler if each is not None)
+    else:
+        schedulers = (scheduler,)
     # By identity: a stranger's == may return an array, or raise.
-    return len(some) == len(others) and all(map(is_, some, others))
+    if (
+        type(known) is LoopContext
+        and len(optimizers) == len(known.optimizers)
+        and len(schedulers) == len(known.schedulers)
+        and all(map(is_, optimizers, known.optimizers))
+        and all(map(is_, schedulers, known.schedulers))
+    ):
+        return known
+    return LoopContext(optimizers, schedulers)
 
 
 def objection(context: Any, command: ControlCommand) -> str:
@@ -142,7 +153,9 @@ def scalars_told(
     session: Session, metrics: Mapping[str, Any] | None, learning_rate: Any
 ) -> Mapping[str, Any] | None:
     """Return the scalars of a step by name; of metrics that cannot be read, the rate alone."""
-    rate = rate_told(session, learning_rate)
+    context = session.control_context
+    known = learning_rate is not None or (type(context) is LoopContext and context.optimizers)
+    rate = rate_told(session, learning_rate) if known else None
     if rate is None and (metrics is None or type(metrics) is dict):
         return metrics
     told: dict[str, Any] = {} if rate is None else {"learning_rate": rate}

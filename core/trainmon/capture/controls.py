@@ -38,6 +38,8 @@ _WAIT_S = 0.25
 #: long it waits after they refused.
 _ORPHANED = "orphaned pause"
 _ASK_AGAIN_S = 10.0
+#: As plain numbers: an enumeration's members are looked up anew each time, here at every step.
+_COMMANDS, _PAUSED = int(Word.COMMANDS), int(Word.PAUSED)
 
 
 @dataclass
@@ -131,11 +133,12 @@ class ControlPoint:
         """
         if self._unread:
             self._read_back()
-        if self._words[Word.COMMANDS] != self._seen:
+        words, peers = self._words, self.peers
+        if words[_COMMANDS] != self._seen:
             self._take()
-        if self.peers is not None:
-            self.peers.visit(self._next_step())
-        if self._words[Word.PAUSED]:
+        if peers is not None and not peers.alone:
+            peers.visit(self._next_step())
+        if words[_PAUSED]:
             self._wait()
         if self.stop is not None:
             raise StopTraining(self.stop.command_id, self.stop.issued_by)

@@ -69,44 +69,45 @@ class FrameWriter:
         self._problem = problem
         # Our own generator: to draw from the user's would change what the training computes.
         self._random = np.random.default_rng()
-        self._frame: _Frame | None = None
+        self.frame: _Frame | None = None
+        """The frame under way, which waits for samples; None: there is none."""
         self._plans: dict[tuple[Any, ...], FramePlan] = {}
 
     @property
     def gathering(self) -> bool:
         """Whether a frame waits for more samples."""
-        return self._frame is not None
+        return self.frame is not None
 
     @property
     def for_history(self) -> bool:
         """Whether the frame under way is a key frame."""
-        return self._frame is not None and self._frame.due.key_frame
+        return self.frame is not None and self.frame.due.key_frame
 
     def begin(self, due: Due, now_ns: int) -> bool:
         """Take a slot for a new frame; False where the relay still reads them all."""
         slot = self._channel.slots.free_slot()
         if slot is None:
             return False
-        self._frame = _Frame(slot, due, now_ns)
+        self.frame = _Frame(slot, due, now_ns)
         return True
 
     def close(self) -> None:
         """Give up what is under way, and let go of the slots."""
-        self._frame = None
+        self.frame = None
         self._plans.clear()
 
     def send_for(self, batch: BatchEvent, request: FrameRequest) -> DeviceBatch | None:
         """Choose samples of a batch on a device and have them sent; None: it has none."""
         given = lengths(batch, self._problem)
         total = next(iter(given.values()), 0)
-        wanted = request.max_samples - (self._frame.count if self._frame is not None else 0)
+        wanted = request.max_samples - (self.frame.count if self.frame is not None else 0)
         if not total:
             return None
         return DeviceBatch(batch, given, self._choose(total, wanted), request, self._problem)
 
     def give_up(self) -> None:
         """Let go of the frame under way: its samples do not come."""
-        self._frame = None
+        self.frame = None
 
     def add(
         self,
@@ -129,7 +130,7 @@ class FrameWriter:
             step_ns: How long a step takes: a frame does not wait for one that would come too late.
             rows: The samples that were chosen when they were sent for; None: choose.
         """
-        frame, self._frame = self._frame, None
+        frame, self.frame = self.frame, None
         if frame is None:
             return False
         given = lengths(batch, self._problem)
@@ -141,14 +142,14 @@ class FrameWriter:
         reading = read(batch, given, chosen, request, self._problem) if total else Reading()
         if not reading:
             # Of useless samples the next are looked at when the next picture is due.
-            self._frame = frame if frame.count or not total else None
+            self.frame = frame if frame.count or not total else None
             return False
         if not self._place(frame, reading, total, request):
             return self._hand_over(frame, step, request)
         self._copy(frame, reading, chosen, total, step)
         late = now_ns + step_ns - frame.started_ns >= _GATHER_NS
         if frame.count < request.max_samples and not late:
-            self._frame = frame
+            self.frame = frame
             return False
         return self._hand_over(frame, step, request)
 

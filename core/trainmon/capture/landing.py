@@ -192,10 +192,8 @@ class UnderWay:
 
     def __init__(self, failed: Callable[[str, Exception], None]) -> None:
         self._failed = failed
-        self._waiting: deque[tuple[Callable[[], bool], Callable[[bool], None]]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: deque[tuple[Callable[[], bool], Callable[[bool], None]]] = deque()
+        """What is ready and what is done then, in order; only to see whether there is any."""
 
     def put(self, ready: Callable[[], bool], do: Callable[[bool], None]) -> None:
         """Do something once it is ready and all before it is done.
@@ -204,39 +202,39 @@ class UnderWay:
             ready: Never waits.
             do: Told whether it was ready; False: it is given up, for too much waits.
         """
-        self._waiting.append((ready, do))
-        if len(self._waiting) > _MOST_WAITING:
+        self.waiting.append((ready, do))
+        if len(self.waiting) > _MOST_WAITING:
             self._take(landed=False)
 
     def settle(self) -> None:
         """Do what is ready; never waits."""
-        while self._waiting and self._is_ready():
+        while self.waiting and self._is_ready():
             self._take(landed=True)
 
     def finish(self, timeout_s: float) -> None:
         """Wait for all that is under way, but not long: the training is over."""
         until = time.monotonic() + timeout_s
-        while self._waiting:
+        while self.waiting:
             self.settle()
-            if self._waiting and time.monotonic() > until:
+            if self.waiting and time.monotonic() > until:
                 self._take(landed=False)
-            elif self._waiting:
+            elif self.waiting:
                 time.sleep(_LOOK_S)
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._waiting.clear()
+        self.waiting.clear()
 
     def _is_ready(self) -> bool:
         try:
-            return self._waiting[0][0]()
+            return self.waiting[0][0]()
         except Exception as error:  # noqa: BLE001 - a device that failed: its next step tells the user
             self._failed("a device", error)
             self._take(landed=False)
             return False
 
     def _take(self, *, landed: bool) -> None:
-        _, do = self._waiting.popleft()
+        _, do = self.waiting.popleft()
         try:
             do(landed)
         except Exception as error:  # noqa: BLE001 - the others that wait are done all the same

@@ -11,6 +11,8 @@ __all__ = ["Due", "FramePace", "is_dear"]
 _DEAR_NS = 1_000_000
 _PART_OF_TIME = 50
 _LONGEST_REST_NS = 1_000_000_000
+#: As a plain number: an enumeration's members are looked up anew each time, here at every step.
+_RATE = int(Real.FRAMES_PER_SECOND)
 
 
 def is_dear(spent_ns: int) -> bool:
@@ -50,7 +52,7 @@ class FramePace:
 
     def due(self, now_ns: int) -> Due | None:
         """Return why a picture is due at ``now_ns`` (``time.monotonic_ns()``), or None."""
-        rate = self._wanted[Real.FRAMES_PER_SECOND]
+        rate = self._wanted[_RATE]
         live = rate > 0 and now_ns >= self._rested_ns and now_ns >= self._beat_ns + 1e9 / rate
         key_frame = now_ns >= self._next_key_ns and (live or self._by_itself)
         return Due(live=live, key_frame=key_frame) if live or key_frame else None
@@ -62,7 +64,7 @@ class FramePace:
         """
         if due.key_frame:
             self._next_key_ns = now_ns + self._key_interval_ns
-        rate = self._wanted[Real.FRAMES_PER_SECOND]
+        rate = self._wanted[_RATE]
         if due.live and rate > 0:
             interval = int(1e9 / rate)
             late = now_ns >= self._beat_ns + 2 * interval

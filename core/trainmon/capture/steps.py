@@ -45,7 +45,7 @@ _CAPTURE_NS = int(Word.CAPTURE_NS)
 
 @dataclass(slots=True)
 class _Step:
-    """A step as it is told, of which some numbers may still be on their way."""
+    """A step that is shown, or of which some numbers are still on their way."""
 
     global_step: int
     epoch: int
@@ -122,6 +122,8 @@ class StepRecorder:
         self._pace = FramePace(channel.block, settings.key_frame_interval_s, by_itself=first_rank)
         self._reserve = channel.records.capacity // _RESERVED_PART
         self._under_way = UnderWay(self._failed)
+        self.waiting = self._under_way.waiting
+        """What is on its way from a device: empty where there is nothing to settle."""
         self._picture_under_way = False
         self._wary = False
         self._request: FrameRequest | None = None
@@ -138,14 +140,23 @@ class StepRecorder:
 
     def begin(self) -> FrameRequest | None:
         """Return what is wanted of this step, or None; the same until the step ends."""
-        return self._begin(time.monotonic_ns())
+        return self._wanted() if self.is_wanted(time.monotonic_ns()) else None
 
-    def _begin(self, now_ns: int) -> FrameRequest | None:
-        if self._under_way:
+    def is_wanted(self, now_ns: int) -> bool:
+        """Return whether anything is wanted of this step: asked at each, so in as little code."""
+        if self.waiting:
             self._under_way.settle()
-        if self._request is not None or self._picture_under_way:
-            return self._request
-        if self._frames.gathering or self._take_slot(now_ns):
+        if self._request is not None:
+            return True
+        if self._picture_under_way:
+            return False
+        if self._frames.frame is not None:
+            return True
+        due = self._pace.due(now_ns)
+        return due is not None and self._take_slot(due, now_ns)
+
+    def _wanted(self) -> FrameRequest:
+        if self._request is None:
             tile_size = Word.KEY_TILE_SIZE if self._frames.for_history else Word.TILE_SIZE
             self._request = FrameRequest(
                 max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
@@ -153,10 +164,7 @@ class StepRecorder:
             )
         return self._request
 
-    def _take_slot(self, now_ns: int) -> bool:
-        due = self._pace.due(now_ns)
-        if due is None:
-            return False
+    def _take_slot(self, due: Due, now_ns: int) -> bool:
         if self._frames.begin(due, now_ns):
             self._pace.taken(due, now_ns)
             return True
@@ -166,29 +174,58 @@ class StepRecorder:
         return False
 
     def end(
-        self, raw: Any, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any
+        self,
+        raw: Any,
+        loss: Any,
+        metrics: Mapping[str, Any] | None,
+        optimizer_step: Any,
+        asked_ns: int | None = None,
     ) -> None:
-        """Write what is known of the step, and count it, whatever cannot be read of it."""
-        now_ns = time.monotonic_ns()
-        request = self._begin(now_ns)
+        """Write what is known of the step, and count it, whatever cannot be read of it.
+
+        Args:
+            raw: What was captured; None: nothing.
+            loss: Of the batch.
+            metrics: Further scalars.
+            optimizer_step: The framework's own count.
+            asked_ns: When :meth:`is_wanted` was asked, just now, so that there is a ``raw`` only
+                where it is wanted; None: that is still to be asked.
+        """
+        now_ns = time.monotonic_ns() if asked_ns is None else asked_ns
+        if asked_ns is None and not self.is_wanted(now_ns):
+            raw = None
+        request = None if raw is None else self._wanted()
+        words = self._words
+        last_ns = words[_LAST_STEP_NS]
         try:
-            step = self._write(loss, metrics, optimizer_step)
+            step = self._write(loss, metrics, optimizer_step, shown=raw is not None)
         finally:
-            step_ns = self._count(now_ns)
+            self.global_step += 1
+            self.batch_index += 1
+            words[_STEPS] += 1
+            words[_LAST_STEP_NS] = now_ns
+            self._request = None
         self._relay.check(now_ns)
         try:
-            if request is not None and raw is not None:
-                self._show(raw, step, request, now_ns, step_ns)
+            if request is not None and step is not None:
+                self._show(raw, step, request, now_ns, now_ns - last_ns if last_ns else 0)
         finally:
-            self._words[_CAPTURE_NS] += time.monotonic_ns() - now_ns
+            words[_CAPTURE_NS] += time.monotonic_ns() - now_ns
 
-    def _write(self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any) -> _Step:
+    def _write(
+        self, loss: Any, metrics: Mapping[str, Any] | None, optimizer_step: Any, *, shown: bool
+    ) -> _Step | None:
+        """Write what is known of the step; return it only where more is to become of it.
+
+        It is told as a plain tuple, in the order of ``_Step`` and of ``pack_step``, for nearly
+        every step is written and forgotten.
+        """
         late: dict[Any, Any] = {}
         if loss is not None and type(loss) is not float:
             loss = self._number("loss", loss, late, _LOSS)
         if optimizer_step is not None:
             optimizer_step = self._whole("optimizer_step", optimizer_step)
-        step = _Step(
+        told = (
             self.global_step,
             self.epoch,
             self.batch_index,
@@ -198,22 +235,25 @@ class StepRecorder:
             self.attempt,
             self.numbers(metrics, late) if metrics else {},
         )
-        if not late and not self._under_way:
-            self._send(step)
-            return step
-        step.here = False
+        if late or self.waiting:
+            return self._write_landed(_Step(*told, here=False), late)
+        self._send(pack_step(*told))
+        return _Step(*told) if shown else None
+
+    def _write_landed(self, step: _Step, late: Mapping[Any, Any]) -> _Step:
+        """Have a step written once its numbers are here, and all that is under way before it."""
 
         def land(found: Mapping[Any, float]) -> None:
             step.loss = found.get(_LOSS, step.loss)
             step.metrics.update((name, found[name]) for name in found if name is not _LOSS)
             step.here = True
-            self._send(step)
+            self._send(step.record())
 
         self._when_landed(late, land)
         return step
 
-    def _send(self, step: _Step) -> None:
-        if not self._records.write(step.record(), self._reserve):
+    def _send(self, record: bytes) -> None:
+        if not self._records.write(record, self._reserve):
             self._words[Word.REFUSED_SCALARS] += 1
 
     def _when_landed(
@@ -226,17 +266,6 @@ class StepRecorder:
             self._failed("a number on a device", error)
             numbers = fetch_numbers({})
         self._under_way.put(numbers.ready, lambda landed: land(numbers.read() if landed else {}))
-
-    def _count(self, now_ns: int) -> int:
-        """Count a step, and return how long it took; 0: unknown."""
-        words = self._words
-        last_ns = words[_LAST_STEP_NS]
-        self.global_step += 1
-        self.batch_index += 1
-        words[_STEPS] += 1
-        words[_LAST_STEP_NS] = now_ns
-        self._request = None
-        return now_ns - last_ns if last_ns else 0
 
     def _show(
         self, raw: Any, step: _Step, request: FrameRequest, now_ns: int, step_ns: int
@@ -308,7 +337,8 @@ class StepRecorder:
         late: dict[Any, Any] = {}
         late_metrics: dict[Any, Any] = {}
         told = self.numbers(given, late, self._failed_of_epoch)
-        metrics = self.numbers(event.metrics, late_metrics, self._failed_of_epoch)
+        numbers = self.numbers(event.metrics, late_metrics, self._failed_of_epoch)
+        metrics = {name.replace("\0", " "): number for name, number in numbers.items()}
         record = {
             "epoch": self.epoch,
             "global_step": self.newest_step or 0,
@@ -319,7 +349,7 @@ class StepRecorder:
         self._epoch_started_ns = now_ns
         self.epoch += 1
         self.batch_index = 0
-        if not late and not late_metrics and not self._under_way:
+        if not late and not late_metrics and not self.waiting:
             write({**told, "metrics": metrics, **record})
             return
 
@@ -407,11 +437,13 @@ class StepRecorder:
         """Return those values that are numbers; tell of the others, but for those on a device."""
         numbers = {}
         for name, value in values.items():
+            if type(name) is not str:
+                name = str(name)  # noqa: PLW2901 - a name like any other from here on
             # What most steps tell, and quickly.
             plain = type(value) is float
             number = value if plain else self._number(name, value, late, failed=failed)
             if number is not None:
-                numbers[str(name).replace("\0", " ")] = number
+                numbers[name] = number
         return numbers
 
     def _batch_size(self, batch: BatchEvent) -> int | None:

@@ -72,7 +72,8 @@ def _layout(names: tuple[str, ...]) -> tuple[struct.Struct, bytes]:
     if len(_layouts) > 1000:  # a script that makes up names must not grow this for ever
         _layouts.clear()
     numbers = struct.Struct(f"{_STEP.format}{len(names)}d")
-    found = _layouts[names] = (numbers, "\0".join(names).encode("utf-8", "replace"))
+    joined = "\0".join(name.replace("\0", " ") for name in names)
+    found = _layouts[names] = (numbers, joined.encode("utf-8", "replace"))
     return found
 
 

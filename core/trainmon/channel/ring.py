@@ -19,6 +19,9 @@ import zlib
 __all__ = ["Ring", "RingReader", "RingWriter"]
 
 _HEADER = struct.Struct("=II")
+_HEADER_BYTES = _HEADER.size
+#: What a record takes beside its bytes: its header, and padding at most.
+_AROUND = _HEADER_BYTES + 7
 _DATA = 128
 _WRITER, _READER = 0, 8  # indices of u64
 _WRAP = 0xFFFFFFFF
@@ -27,7 +30,7 @@ _PATIENCE = 100  # reads that may see a bad checksum before the record is given 
 
 
 def _padded(length: int) -> int:
-    return (_HEADER.size + length + 7) & ~7
+    return (length + _AROUND) & ~7
 
 
 class Ring:
@@ -77,31 +80,29 @@ class RingWriter(Ring):
 
         False, too, from a signal handler that interrupted a write.
         """
-        if not self._lock.acquire(timeout=_LOCKED_S):
+        if not self._lock.acquire(True, _LOCKED_S):
             return False
         try:
-            return self._write(payload, reserve)
+            positions, data, capacity = self._positions, self._data, self.capacity
+            length = len(payload)
+            need = (length + _AROUND) & ~7  # as _padded says, without a call at every step
+            position = positions[_WRITER]
+            offset = position % capacity
+            room = capacity - offset
+            skip = room if room < need else 0
+            if position - positions[_READER] + skip + need + reserve > capacity:
+                return False
+            if skip:
+                _HEADER.pack_into(data, offset, _WRAP, 0)
+                position += skip
+                offset = 0
+            _HEADER.pack_into(data, offset, length, zlib.crc32(payload))
+            start = offset + _HEADER_BYTES
+            data[start : start + length] = payload
+            positions[_WRITER] = position + need
+            return True
         finally:
             self._lock.release()
-
-    def _write(self, payload: bytes, reserve: int) -> bool:
-        positions, data = self._positions, self._data
-        need = _padded(len(payload))
-        position = positions[_WRITER]
-        offset = position % self.capacity
-        room = self.capacity - offset
-        skip = room if room < need else 0
-        if position - positions[_READER] + skip + need + reserve > self.capacity:
-            return False
-        if skip:
-            _HEADER.pack_into(data, offset, _WRAP, 0)
-            position += skip
-            offset = 0
-        _HEADER.pack_into(data, offset, len(payload), zlib.crc32(payload))
-        start = offset + _HEADER.size
-        data[start : start + len(payload)] = payload
-        positions[_WRITER] = position + need
-        return True
 
 
 class RingReader(Ring):

@@ -37,6 +37,8 @@ class Peers:
         self._council: Council | None = None
         self._looked = False
         self._problem = ""
+        self.alone = False
+        """Whether a control point has nobody to agree with: asked first, to spare a visit."""
 
     @property
     def joined(self) -> bool:
@@ -54,22 +56,24 @@ class Peers:
         if self._council is not None or self._problem:
             return
         self._looked = True
+        self.alone = self._world_size == 1
         try:
             group = self._find()
         except Exception as error:  # noqa: BLE001 - law 1, and a stranger's store; told with refusals
             self._problem = f"the process group's store cannot be used: {describe(error)}"
             return
         if group is not None:
+            self.alone = False
             courier = Courier(group.store, group.rank, group.world_size, self._timing, group.usable)
             self._council = Council(courier, self._hands)
             courier.start()
 
     def visit(self, step: int) -> None:
         """Take part, at a control point; waits where this rank has come to a step undecided."""
+        if self.alone:
+            return
         council = self._council
         if council is None:
-            if self._looked and self._world_size == 1:
-                return
             self.join()
             council = self._council
             if council is None:
@@ -98,7 +102,7 @@ class Peers:
 
     def close(self, timeout_s: float) -> None:
         """Leave the ranks, and wait at most so long for it."""
-        self._looked, self._world_size = True, 1
+        self._looked, self._world_size, self.alone = True, 1, True
         council, self._council = self._council, None
         if council is not None:
             council.close(timeout_s)
