@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from trainmon.capture.arrays import Array
 
-__all__ = ["ImageLayout", "copy_pixels", "image_layout", "in_memory_order", "stride_for"]
+__all__ = [
+    "ImageLayout",
+    "copy_pixels",
+    "image_layout",
+    "in_memory_order",
+    "stride_for",
+    "thinning_of",
+]
 
 _CHANNELS = (1, 3, 4)
 
@@ -43,6 +51,7 @@ class ImageLayout:
         return (whole, pixels, pixels) if self.channels_first else (pixels, pixels, whole)
 
 
+@lru_cache(maxsize=64)  # a loop shows pictures of the same shape again and again
 def image_layout(shape: tuple[int, ...]) -> ImageLayout:
     """Tell how pictures lie in an array of this shape.
 
@@ -93,6 +102,32 @@ def copy_pixels(target: Array, pixels: Array) -> None:
             np.copyto(target[..., channel], pixels[..., channel])
     else:
         np.copyto(target, pixels)
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """Which pixels of pictures of one shape are taken."""
+
+    layout: ImageLayout
+    stride: int
+    shape: tuple[int, ...]
+    """Of one picture, of which they are taken."""
+    pixels: tuple[slice, ...]
+    """Their index in one picture."""
+
+
+@lru_cache(maxsize=64)  # so that nothing of it is worked out anew for a loop's next picture
+def thinning_of(
+    shape: tuple[int, ...], tile_size: int, bytes_per_value: int, room: int
+) -> Thinning:
+    """Return which pixels are taken of a batch of pictures of this shape; see ``stride_for``.
+
+    Raises:
+        ValueError: It is no batch of pictures.
+    """
+    layout = image_layout(shape)
+    stride = stride_for(layout, tile_size, bytes_per_value, room)
+    return Thinning(layout, stride, layout.sample_shape(stride), layout.sample_index(stride))
 
 
 def stride_for(layout: ImageLayout, tile_size: int, bytes_per_value: int, room: int) -> int:

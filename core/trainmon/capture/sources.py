@@ -19,7 +19,7 @@ from trainmon.capture.arrays import (
     widened,
 )
 from trainmon.capture.boxes import read_boxes
-from trainmon.capture.images import copy_pixels, image_layout, in_memory_order, stride_for
+from trainmon.capture.images import copy_pixels, in_memory_order, thinning_of
 from trainmon.capture.maps import MapLayout, find_maps, map_stride, samples_at_once
 from trainmon.capture.ragged import RaggedImages, RaggedSource, read_ragged
 from trainmon.capture.sparse import SparseArray, SparseList
@@ -179,8 +179,8 @@ def read(
         problem: Told of what is of no use, by role; the rest of the batch is shown.
     """
     reader = _Reader(batch, chosen, request)
-    for role in _ROLES:
-        if not given.get(role):
+    for role, size in given.items():
+        if not size:
             continue
         try:
             reader.read(role)
@@ -270,25 +270,27 @@ class _Reader:
         )
 
     def _read_images(self, images: Any) -> None:
-        if isinstance(images, (list, tuple, SparseList)):
+        # Asked first: for most loops show an array, and an abstract class is asked in Python.
+        listed = type(images) is not np.ndarray
+        if listed and isinstance(images, (list, tuple, SparseList)):
             pictures = [as_numpy(images[row]) for row in self._chosen]
             shapes = {picture.shape for picture in pictures}
             # Where there are boxes the next batch has pictures of another size, like as not.
             if len(shapes) > 1 or (self._has_boxes and len(next(iter(shapes))) > 1):
                 self._read_ragged(read_ragged(pictures))
                 return
-        if isinstance(images, SparseList):
+        if listed and isinstance(images, SparseList):
             images = SparseArray(len(images), self._chosen, np.stack(pictures))
         source = _rows(images, self._chosen)
         self._pictures = source.array.shape[1:]
         array = in_memory_order(source.array)
-        layout = image_layout(array.shape)
-        self._picture = (layout.height, layout.width)
         itemsize, room = source.dtype.itemsize, _MOST_PIXEL_BYTES // self._request.max_samples
-        stride = stride_for(layout, self._request.tile_size, itemsize, room)
-        pixels = None if stride == 1 and not source.bits else layout.sample_index(stride)
+        thinning = thinning_of(array.shape, self._request.tile_size, itemsize, room)
+        layout, stride = thinning.layout, thinning.stride
+        self._picture = (layout.height, layout.width)
+        pixels = None if stride == 1 and not source.bits else thinning.pixels
         self.reading.arrays["images"] = ArraySource(
-            array, source.rows, False, layout.sample_shape(stride), pixels, source.bits
+            array, source.rows, False, thinning.shape, pixels, source.bits
         )
         self.reading.channels_first = layout.channels_first
         if self._has_boxes:

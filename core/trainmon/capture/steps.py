@@ -127,6 +127,7 @@ class StepRecorder:
         self._picture_under_way = False
         self._wary = False
         self._request: FrameRequest | None = None
+        self._last_request = FrameRequest(_MAX_SAMPLES, _DEFAULT_TILE)
         self._epoch_started_ns = time.monotonic_ns()
         self.global_step = 0
         self.batch_index = 0
@@ -157,11 +158,13 @@ class StepRecorder:
 
     def _wanted(self) -> FrameRequest:
         if self._request is None:
-            tile_size = Word.KEY_TILE_SIZE if self._frames.for_history else Word.TILE_SIZE
-            self._request = FrameRequest(
-                max_samples=min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES),
-                tile_size=self._words[tile_size] or _DEFAULT_TILE,
-            )
+            edge = Word.KEY_TILE_SIZE if self._frames.for_history else Word.TILE_SIZE
+            tile_size = self._words[edge] or _DEFAULT_TILE
+            max_samples = min(self._words[Word.MAX_IMAGES] or _MAX_SAMPLES, _MAX_SAMPLES)
+            last = self._last_request
+            if last.max_samples != max_samples or last.tile_size != tile_size:
+                last = self._last_request = FrameRequest(max_samples, tile_size)
+            self._request = last
         return self._request
 
     def _take_slot(self, due: Due, now_ns: int) -> bool:

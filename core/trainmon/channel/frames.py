@@ -41,6 +41,8 @@ SLOTS = 3
 #: Bytes of one slot. 16 RGB float32 tiles of 512 px need 48 MiB; pages not written cost nothing.
 SLOT_BYTES = 64 << 20
 _ALIGNMENT = 64
+#: As plain numbers: an enumeration's members are looked up anew each time.
+_SLOT_0, _FREE = int(Word.SLOT_0), int(SlotState.FREE)
 
 
 class FrameSlots:
@@ -58,7 +60,7 @@ class FrameSlots:
     def free_slot(self) -> int | None:
         """Return a slot the training may write, or None."""
         for slot in range(SLOTS):
-            if self.is_free(slot):
+            if self._words[_SLOT_0 + slot] == _FREE:  # as is_free says: asked at every picture
                 return slot
         return None
 

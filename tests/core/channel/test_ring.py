@@ -205,3 +205,10 @@ def test_json_records_hold_nan() -> None:
         unpack(b"\x03[]")
     with pytest.raises(ValueError, match="99"):
         unpack(b"\x63{}")
+
+
+def test_a_name_with_nought_in_it_keeps_to_itself():
+    """Names are parted by NUL: in a name itself a space stands for it."""
+    payload = pack_step(1, 0, 1, 1e12, None, None, 0, {"a\0b": 1.0, "c": 2.0})
+    _, found = unpack(payload)
+    assert found.metrics == {"a b": 1.0, "c": 2.0}
