@@ -58,7 +58,8 @@ class Seal:
         try:
             message.ParseFromString(data)
         except DecodeError:
-            if self.required:
+            # Before the first message of a peer is read, its end tells whether it has a checksum.
+            if self.required or data[-_FIELD.size :].startswith(_TAG):
                 raise BrokenSealError(message.DESCRIPTOR.name) from None
             raise
         if _NUMBER not in message.DESCRIPTOR.fields_by_number:

@@ -39,6 +39,14 @@ def test_every_changed_byte_is_noticed() -> None:
                 peer.parse(TelemetryRequest(), bytes(changed))
 
 
+def test_a_first_message_that_is_broken_but_has_a_checksum_is_no_strangers() -> None:
+    """Dropped as one of a peer without checksums, it would be missing for ever."""
+    data = seal(TelemetryRequest(session_id="s", sequence=1).SerializeToString())
+    broken = b"\xff" * 3 + data[3:]
+    with pytest.raises(BrokenSealError):
+        Seal().parse(TelemetryRequest(), broken)
+
+
 def test_missing_checksum_is_noticed() -> None:
     """A peer that has sealed a message seals them all."""
     peer = Seal()
