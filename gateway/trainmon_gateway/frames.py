@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 from grpclib.const import Status
 
+from trainmon.fields import LENGTH_DELIMITED, varint
+from trainmon.v1.dashboard_pb2 import WatchSessionResponse
 from trainmon_gateway.errors import CallError
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "RequestParser",
     "frame",
     "join",
+    "moved",
     "parse_timeout",
     "trailers",
 ]
@@ -30,6 +33,7 @@ __all__ = [
 PREFIX = struct.Struct(">BI")
 _COMPRESSED = 0x01
 _TRAILERS = 0x80
+_CURSOR_TAG = WatchSessionResponse.CURSOR_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 
 #: Longest grpc-message sent, in characters before encoding.
 _MESSAGE_CHARACTERS = 2000
@@ -47,6 +51,8 @@ class Frame(bytes):
     """One or several whole frames, ready to be written."""
 
     _chunk: bytes | None = None
+    cursor: bytes = b""
+    """Where a viewer resumes after it; empty where that is not known or it is several."""
 
     def chunk(self) -> bytes:
         """Return it as one chunk of an HTTP/1.1 body; of a large one it is made once for all."""
@@ -58,9 +64,26 @@ class Frame(bytes):
         return chunk
 
 
-def frame(message: bytes) -> Frame:
-    """Return a message in its frame."""
-    return Frame(b"".join((PREFIX.pack(0, len(message)), message)))
+def frame(message: bytes, cursor: bytes = b"") -> Frame:
+    """Return a message in its frame.
+
+    Args:
+        message: Serialised.
+        cursor: What it says of where a viewer resumes.
+    """
+    made = Frame(b"".join((PREFIX.pack(0, len(message)), message)))
+    if cursor:
+        made.cursor = cursor
+    return made
+
+
+def moved(framed: Frame, cursor: bytes) -> Frame:
+    """Return the frame of a WatchSessionResponse with another cursor.
+
+    Of a field that comes twice the last counts.
+    """
+    field = varint(_CURSOR_TAG) + varint(len(cursor)) + cursor
+    return frame(b"".join((memoryview(framed)[PREFIX.size :], field)))
 
 
 def join(frames: Iterable[bytes]) -> Frame:

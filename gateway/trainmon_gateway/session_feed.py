@@ -277,7 +277,7 @@ class SessionFeed:
 
     def _take(self, message: bytes) -> None:
         found = peek(message)
-        framed = frame(message)
+        framed = frame(message, found.cursor)
         if found.event == SNAPSHOT:
             self._take_snapshot(message, found, framed)
         elif found.event == PICTURE:
@@ -355,7 +355,7 @@ class SessionFeed:
                 await member.viewer.has_room()
 
     def _pass_on(self, member: _Membership, message: bytes, found: Peek, *, resumed: bool) -> None:
-        framed = frame(message)
+        framed = frame(message, found.cursor)
         if found.event == PICTURE:
             member.viewer.show(framed)
         else:

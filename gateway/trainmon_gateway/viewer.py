@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grpclib.const import Status
 
 from trainmon_gateway.errors import CallError
-from trainmon_gateway.frames import JOIN_BYTES, Frame, join
+from trainmon_gateway.frames import JOIN_BYTES, Frame, join, moved
 
 __all__ = ["Demand", "Viewer", "greatest"]
 
@@ -69,7 +69,8 @@ class Viewer:
     """Holds what is not yet written to one viewer.
 
     Events wait in a queue; of pictures only the newest waits. Pictures are written after the events
-    that waited with them, so that the cursor of anything written covers all that came before.
+    that waited with them, with the cursor of the last of these: who resumes after a picture has had
+    all that came before, and gets nothing again.
 
     Args:
         demand: What it wants of pictures.
@@ -82,6 +83,8 @@ class Viewer:
         self._events: deque[Frame] = deque()
         self._bytes = 0
         self._picture: Frame | None = None
+        self._cursor = b""
+        """Of the newest event."""
         self._pace_s = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -106,6 +109,7 @@ class Viewer:
             return
         self._bytes += len(frame)
         self._events.append(frame)
+        self._cursor = frame.cursor or self._cursor
         # One event alone is taken whatever its size: who has read all before it is not slow.
         if self._bytes > self._limit and len(self._events) > 1:
             waiting = self._bytes
@@ -158,7 +162,8 @@ class Viewer:
                     break
                 if self._picture is not None and self._is_due():
                     picture, self._picture = self._picture, None
-                    yield picture
+                    overtaken = self._cursor and picture.cursor != self._cursor
+                    yield moved(picture, self._cursor) if overtaken else picture
                     continue
                 if not self._events:
                     await self._wake.wait()

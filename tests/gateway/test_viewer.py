@@ -9,8 +9,9 @@ from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainmon.v1.dashboard_pb2 import WatchSessionResponse
 from trainmon_gateway.errors import CallError
-from trainmon_gateway.frames import JOIN_BYTES, Frame
+from trainmon_gateway.frames import JOIN_BYTES, Frame, frame
 from trainmon_gateway.viewer import Demand, Viewer, greatest
 
 
@@ -97,6 +98,31 @@ async def test_a_paced_viewer_gets_the_newest_picture_when_it_is_due():
         viewer.show(Frame(name))
         await asyncio.sleep(0)
     assert await asyncio.wait_for(waiting, 10) == b"4"
+    await frames.aclose()
+
+
+async def test_a_picture_that_events_overtook_takes_nobody_back():
+    """It waited for its time while they were written: it is told with the cursor of the last."""
+    first, second, event = (
+        frame(WatchSessionResponse(cursor=cursor, **what).SerializeToString(), cursor.encode())
+        for cursor, what in (
+            ("s:1", {"batch_data": {"epoch": 1}}),
+            ("s:1", {"batch_data": {"epoch": 2}}),
+            ("s:2", {"metric_data": {"timestamp_ms": 1}}),
+        )
+    )
+    viewer = Viewer(Demand(5), 1000)
+    viewer.pace(Demand(60))
+    frames = viewer.frames()
+    viewer.show(first)
+    assert await anext(frames) is first
+    viewer.show(second)
+    viewer.push(event)
+    assert await anext(frames) is event
+    late = WatchSessionResponse.FromString((await asyncio.wait_for(anext(frames), 10))[5:])
+    assert (late.cursor, late.batch_data.epoch) == ("s:2", 2)
+    viewer.show(frame(late.SerializeToString(), b"s:2"))
+    assert (await asyncio.wait_for(anext(frames), 10))[5:] == late.SerializeToString()
     await frames.aclose()
 
 

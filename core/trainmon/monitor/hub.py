@@ -9,7 +9,7 @@ from itertools import count
 from grpclib.const import Status
 
 from trainmon.monitor.clock import Clock
-from trainmon.monitor.viewer import Demand, Event, Picture, Viewer
+from trainmon.monitor.viewer import Demand, Event, Passing, Picture, Viewer
 from trainmon.monitor.wire_events import EventField, encode_event
 
 __all__ = ["LOWER_AFTER_S", "DemandGauge", "Hub"]
@@ -132,8 +132,9 @@ class Hub:
             viewer.push(event)
 
     def _keep(self, field: int, payload: bytes) -> Event:
-        data = encode_event(field, payload, self._clock.wall_ms(), self.cursor)
-        event = Event(self._position, data)
+        cursor = self.cursor
+        data = encode_event(field, payload, self._clock.wall_ms(), cursor)
+        event = Event(self._position, data, cursor)
         self._ring.append(event)
         self._ring_bytes += event.cost
         while self._ring_bytes > self._ring_limit_bytes:
@@ -149,15 +150,16 @@ class Hub:
         if self.demand.frames_per_second <= 0 or not self._viewers:
             return
         data = encode_event(EventField.BATCH_DATA, payload(), self._clock.wall_ms(), self.cursor)
-        picture = Picture(data, has_samples)
+        picture = Picture(self._position, data, has_samples)
         for viewer in self._viewers:
             viewer.push_picture(picture)
 
     def keep_alive(self, payload: bytes) -> None:
         """Tell every viewer that the link lives, and how the session is."""
         data = encode_event(EventField.KEEP_ALIVE, payload, self._clock.wall_ms(), self.cursor)
+        passing = Passing(self._position, data)
         for viewer in self._viewers:
-            viewer.push_keep_alive(data)
+            viewer.push_keep_alive(passing)
 
     def known(self, cursor: str) -> int | None:
         """Return the position of a cursor from which nothing is lost; None where it is unknown."""

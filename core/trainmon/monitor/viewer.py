@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from grpclib.const import Status
 
 from trainmon.monitor.outlet import Outlet
+from trainmon.monitor.wire_events import cursor_field
 
-__all__ = ["DEFAULT_FRAMES_PER_SECOND", "DEFAULT_TILE_SIZE", "Demand", "Event", "Picture", "Viewer"]
+__all__ = [
+    "DEFAULT_FRAMES_PER_SECOND",
+    "DEFAULT_TILE_SIZE",
+    "Demand",
+    "Event",
+    "Passing",
+    "Picture",
+    "Viewer",
+]
 
 #: Pictures per second for a viewer that does not say.
 DEFAULT_FRAMES_PER_SECOND = 15.0
@@ -55,6 +64,8 @@ class Event:
     """Ascends with the events of a session that are no pictures."""
     data: bytes
     """A WatchSessionResponse."""
+    cursor: str = ""
+    """Where a viewer resumes after it."""
 
     @property
     def cost(self) -> int:
@@ -63,11 +74,19 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A batch, serialised for every viewer."""
+class Passing:
+    """What a newer one of its kind replaces: a batch, or how the session is."""
 
+    position: int
+    """Of the newest event when it was made, whose cursor it has."""
     data: bytes
     """A WatchSessionResponse."""
+
+
+@dataclass(frozen=True)
+class Picture(Passing):
+    """A batch, serialised for every viewer."""
+
     has_samples: bool
     """Whether there is anything to see; a batch without samples takes no picture's place."""
 
@@ -89,7 +108,8 @@ class Viewer(Outlet):
         self._queued_bytes = 0
         self._picture: Picture | None = None
         self._picture_due = 0.0
-        self._keep_alive: bytes | None = None
+        self._keep_alive: Passing | None = None
+        self._sent = Event(-1, b"")
         self.pictures_dropped = 0
         """Pictures that a newer one replaced before they were sent."""
 
@@ -128,10 +148,10 @@ class Viewer(Outlet):
         self._picture = picture
         self.wake()
 
-    def push_keep_alive(self, data: bytes) -> None:
+    def push_keep_alive(self, keep_alive: Passing) -> None:
         """Put a keep-alive in the place of the one that waits."""
         if not self.over:
-            self._keep_alive = data
+            self._keep_alive = keep_alive
             self.wake()
 
     def take(self, now: float) -> bytes | None:
@@ -140,15 +160,26 @@ class Viewer(Outlet):
             data, self._snapshot = self._snapshot, None
             return data
         if self._queue:
-            event = self._queue.popleft()
+            self._sent = event = self._queue.popleft()
             self._queued_bytes -= event.cost
             return event.data
         if self._picture is not None and now >= self._picture_due - self._interval * _EARLY:
             self._picture_due = max(self._picture_due, now) + self._interval
-            data, self._picture = self._picture.data, None
-            return data
-        data_now, self._keep_alive = self._keep_alive, None
-        return data_now
+            picture, self._picture = self._picture, None
+            return self._caught_up(picture)
+        if self._keep_alive is None:
+            return None
+        keep_alive, self._keep_alive = self._keep_alive, None
+        return self._caught_up(keep_alive)
+
+    def _caught_up(self, passing: Passing) -> bytes:
+        """Return what waited while events overtook it: who resumes after it has had them.
+
+        Of a field that comes twice the last counts.
+        """
+        if passing.position >= self._sent.position:
+            return passing.data
+        return passing.data + cursor_field(self._sent.cursor)
 
     def next_due(self) -> float | None:
         """Return when the picture that waits may be sent."""

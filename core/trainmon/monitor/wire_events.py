@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainmon.fields import LENGTH_DELIMITED, varint
 from trainmon.v1.dashboard_pb2 import WatchSessionResponse
 
-__all__ = ["MAX_UINT64", "EventField", "encode_event"]
+__all__ = ["MAX_UINT64", "EventField", "cursor_field", "encode_event"]
 
 #: Greatest value of most counts on the wire; what exceeds it cannot be serialised.
 MAX_UINT64 = 2**64 - 1
@@ -38,16 +38,19 @@ def encode_event(field: int, payload: bytes | memoryview, timestamp_ms: int, cur
         timestamp_ms: The monitor's wall clock.
         cursor: Where a viewer resumes after this event.
     """
-    text = cursor.encode("ascii")
     return b"".join(
         (
             _TIMESTAMP_TAG,
             varint(timestamp_ms),
-            _CURSOR_TAG,
-            varint(len(text)),
-            text,
+            cursor_field(cursor),
             bytes([field << 3 | LENGTH_DELIMITED]),
             varint(len(payload)),
             payload,
         )
     )
+
+
+def cursor_field(cursor: str) -> bytes:
+    """Return the field of a serialised WatchSessionResponse that says where a viewer resumes."""
+    text = cursor.encode("ascii")
+    return b"".join((_CURSOR_TAG, varint(len(text)), text))

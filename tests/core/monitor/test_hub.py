@@ -54,7 +54,7 @@ async def test_the_newest_picture_wins():
     """A picture that waits is replaced, and the replacement counted."""
     one = await viewer()
     for name in (b"a", b"b", b"c"):
-        one.push_picture(Picture(name, has_samples=True))
+        one.push_picture(Picture(9, name, has_samples=True))
     assert one.take(0.0) == b"c"
     assert one.take(10.0) is None
     assert one.pictures_dropped == 2
@@ -63,7 +63,7 @@ async def test_the_newest_picture_wins():
 async def test_everything_else_keeps_its_order():
     """Events come in order and before pictures."""
     one = await viewer()
-    one.push_picture(Picture(b"picture", has_samples=True))
+    one.push_picture(Picture(9, b"picture", has_samples=True))
     for name in (b"a", b"b"):
         one.push(Event(1, name))
     assert [one.take(0.0) for _ in range(4)] == [b"a", b"b", b"picture", None]
@@ -90,7 +90,7 @@ async def test_pictures_keep_to_the_pace(gaps, rate):
     now, sent = 100.0, []
     for gap in gaps:
         now += gap
-        one.push_picture(Picture(b"x", has_samples=True))
+        one.push_picture(Picture(9, b"x", has_samples=True))
         if one.take(now) is not None:
             sent.append(now)
     assert len(sent) >= 1
@@ -105,7 +105,7 @@ async def test_a_steady_source_with_jitter_loses_nothing():
     sent = 0
     for index in range(600):
         now = 100.0 + index / 60 + (0.003 if index % 2 else 0.0)
-        one.push_picture(Picture(b"x", has_samples=True))
+        one.push_picture(Picture(9, b"x", has_samples=True))
         sent += one.take(now) is not None
     assert sent == 600
 
@@ -113,14 +113,33 @@ async def test_a_steady_source_with_jitter_loses_nothing():
 async def test_the_pace_tells_when_to_look_again():
     """A picture that is too early is sent when its time has come."""
     one = await viewer(10.0)
-    one.push_picture(Picture(b"a", has_samples=True))
+    one.push_picture(Picture(9, b"a", has_samples=True))
     assert one.take(50.0) == b"a"
-    one.push_picture(Picture(b"b", has_samples=True))
+    one.push_picture(Picture(9, b"b", has_samples=True))
     assert one.take(50.01) is None
     due = one.next_due()
     assert 50.05 < due <= 50.1
     assert one.take(due) == b"b"
     assert one.next_due() is None
+
+
+async def test_what_events_overtake_takes_no_viewer_back(hub):
+    """A picture or a keep-alive that waited is told with the cursor of what came before it."""
+    one = hub.viewer(Demand(10))
+    hub.add(one, b"", hub.position)
+    hub.publish_picture(BatchData(epoch=1).SerializeToString, has_samples=True)
+    assert kinds(one) == ["snapshot", "batch_data"]
+    hub.publish_picture(BatchData(epoch=2).SerializeToString, has_samples=True)
+    hub.keep_alive(b"")
+    hub.publish(EventField.METRIC_DATA, MetricData(timestamp_ms=1).SerializeToString())
+    told = [WatchSessionResponse.FromString(one.take(now)) for now in (0.0, 0.05, 1.0)]
+    assert [each.WhichOneof("event") for each in told] == [
+        "metric_data",
+        "keep_alive",
+        "batch_data",
+    ]
+    assert [each.cursor for each in told] == [hub.cursor] * 3
+    assert told[2].batch_data.epoch == 2
 
 
 async def test_a_late_viewer_misses_nothing_known(hub):
