@@ -11,6 +11,7 @@ __all__ = ["LENGTH_DELIMITED", "field_in", "read_varint", "varint"]
 #: How texts, bytes and messages are marked, in the low three bits of a field's tag.
 LENGTH_DELIMITED = 2
 _VARINT, _FIXED64, _FIXED32 = 0, 1, 5
+_MOST_FIELDS = 32
 
 
 def varint(value: int) -> bytes:
@@ -43,16 +44,21 @@ def read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
 def field_in(message: bytes, number: int) -> memoryview | None:
     """Return the bytes of a submessage, not copied, at a cost that does not depend on its size.
 
+    Of messages with a great many fields none is looked for: no sender of ours makes any.
+
     Args:
         message: Serialised, and known to be whole.
         number: Of the field.
 
     Returns:
-        None where the field is not there exactly once, or other parts are of a kind not known here.
+        None where the field is not there exactly once, or others are too many or of a kind not
+        known here.
     """
     found: memoryview | None = None
     position = 0
-    while position < len(message):
+    for _ in range(_MOST_FIELDS):
+        if position >= len(message):
+            return found
         tag, position = read_varint(message, position)
         kind = tag & 7
         if kind == LENGTH_DELIMITED:
@@ -68,4 +74,4 @@ def field_in(message: bytes, number: int) -> memoryview | None:
             position += 4 if kind == _FIXED32 else 8
         else:
             return None
-    return found
+    return None

@@ -23,7 +23,7 @@ from trainmon.monitor.producer import Producer
 from trainmon.monitor.refusal import RefusedError
 from trainmon.monitor.registry import Registry
 from trainmon.monitor.session import Session
-from trainmon.monitor.store.base import Store, StoreWriteError
+from trainmon.monitor.store.base import Store, StoreReadError, StoreWriteError
 from trainmon.monitor.summaries import keep_alive, summarise
 from trainmon.monitor.watchlist import ListWatcher, Watchlist
 from trainmon.sealing import BrokenSealError
@@ -98,11 +98,11 @@ class Backend:
             RefusedError: It cannot be; says why.
         """
         session = await self.registry.enter(request)
-        stored = None
-        if request.producer_id not in session.producers:
+        known = request.producer_id in session.producers
+        if not known:
             # Before it joins: another registration of it may come while the store looks.
             stored = await self.store.stored_sequence(session.id, request.producer_id)
-        known = request.producer_id in session.producers
+            known = request.producer_id in session.producers
         producer, superseded = session.join(request)
         if superseded is not None:
             self._supersede(session, superseded)
@@ -110,6 +110,11 @@ class Backend:
             producer.sequences.stored = stored
             self.state_changed(session)
         await self.keeper.put(session)
+        # What the stream before had given to the store is there, and nobody was left to hear of it.
+        with suppress(StoreReadError):
+            producer.sequences.advance(
+                await self.store.stored_sequence(session.id, request.producer_id)
+            )
         now = self.clock.wall_ms()
         config = session.config_for(producer)
         config.timestamp_ms = now

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from grpclib.const import Status
+
 from trainmon.fields import field_in
 from trainmon.monitor.progress import LOSS_SERIES
 from trainmon.monitor.revival import record_of
@@ -140,6 +142,9 @@ class Ingest:
                 if sequence is not None:
                     return False
             else:
+                if getattr(answer, "overlaps", False):
+                    _refuse_overlapping(told, producer, record)
+                    return False
                 position = getattr(answer, "position", None)
                 told.link.cannot_keep = False
                 for refused in answer:
@@ -355,6 +360,19 @@ def _refuse_closed(link: TrainerLink, session: Session) -> None:
     )
     if error is not None:
         session.note_error(error)
+
+
+def _refuse_overlapping(told: _Telling, producer: Producer, record: Record) -> None:
+    """End a stream that sends some of what is kept, in one message with what is not.
+
+    Whoever registers again learns what is kept, and can send the rest.
+    """
+    reason = (
+        f"a message holds {record.joined} records up to {record.sequence}, of which those up to "
+        f"{producer.sequences.stored} or more are kept: register again, and send what is not"
+    )
+    told.invalid(f"{reason}; the stream ends")
+    told.link.end(Status.ABORTED, reason)
 
 
 def _count_steps(producer: Producer, request: TelemetryRequest) -> None:

@@ -6,8 +6,6 @@ what came before.
 
 from __future__ import annotations
 
-from trainmon.monitor.store.base import StoreWriteError
-
 __all__ = ["Sequences"]
 
 
@@ -28,26 +26,19 @@ class Sequences:
         """Return whether a record is in the store already."""
         return self.stored is not None and sequence <= self.stored
 
-    def is_new(self, sequence: int, joined: int = 1) -> bool:
-        """Return whether records are to be stored: not where all of them are.
+    def overlaps(self, sequence: int, joined: int) -> bool:
+        """Return whether of records that come as one some are in the store already, and some not.
 
         Args:
             sequence: The number of the last of them.
             joined: How many there are.
-
-        Raises:
-            StoreWriteError: Some are in the store and some not, and they cannot be told apart.
-                Whoever sends them has to register again, to learn which are lacking.
         """
-        if self.is_duplicate(sequence):
-            return False
-        first = sequence - joined + 1
-        if self.is_duplicate(first):
-            raise StoreWriteError(
-                f"one message holds the records {first} to {sequence}, of which those up to "
-                f"{self.stored} are kept: register again, and send what is kept of none"
-            )
-        return True
+        return not self.is_duplicate(sequence) and self.is_duplicate(sequence - joined + 1)
+
+    def advance(self, stored: int | None) -> None:
+        """Take over that the store has more than was heard of; none of it is missing."""
+        if stored is not None and not self.is_duplicate(stored):
+            self.stored = stored
 
     def commit(self, sequence: int, joined: int = 1) -> int:
         """Count records as stored; return how many were skipped before them.
@@ -56,7 +47,8 @@ class Sequences:
             sequence: The number of the last of them.
             joined: How many there are.
         """
-        skipped = sequence - (self.stored or 0) - joined
+        # A number told again, by whoever breaks the rules, is no reason to count backwards.
+        skipped = max(0, sequence - (self.stored or 0) - joined)
         self.missing += skipped
         self.stored = sequence
         return skipped

@@ -119,6 +119,11 @@ class Outbox:
         )
 
     @property
+    def all_sent(self) -> bool:
+        """Whether all that may be sent is on its way."""
+        return self._sent == len(self._window) and self._read_to >= self._committed
+
+    @property
     def can_wait(self) -> bool:
         """Whether all that may be sent is scalars, is on disk, and is not much."""
         if self._spool is None or self.failing or self._unwritten or self.lagging:

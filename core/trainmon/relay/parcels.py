@@ -22,7 +22,7 @@ ENVELOPE_BYTES = 512
 #: Scalars in one message at most, in bytes. Merged rows among others make it up to twice as long,
 #: and every monitor takes 64 KiB.
 _MOST_BYTES = 24 << 10
-#: Between two messages of scalars where nobody waits for them.
+#: From the last message of scalars to the next ones, where nobody waits for them.
 _LEISURE_S = 1.0
 
 
@@ -37,7 +37,8 @@ class Parcels:
     def __init__(self, outbox: Outbox, clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._sent_s = float("-inf")
+        self._rested_s = float("-inf")
+        self._sending = False
         self.joins = False
         """Whether the monitor takes several records in one message."""
         self.leisurely = False
@@ -46,7 +47,7 @@ class Parcels:
     def ready(self) -> bool:
         """Whether what waits, if anything does, is to be sent now."""
         waits = self.leisurely and self.joins and self._outbox.can_wait
-        return not waits or self._clock() - self._sent_s >= _LEISURE_S
+        return not waits or self._sending or self._clock() - self._rested_s >= _LEISURE_S
 
     def next(self, max_bytes: int, *, hold_last: bool) -> TelemetryRequest | None:
         """Return the next message, numbered; None: there is none for now.
@@ -59,8 +60,10 @@ class Parcels:
             return None
         entry = self._peek(max_bytes)
         if entry is None or (entry.last and hold_last):
+            self._rest()
             return None
-        self._take()
+        self._sending = True
+        self._outbox.next()  # it was seen: now it has its number
         request = TelemetryRequest.FromString(entry.message)
         if entry.kind is RecordKind.SCALARS and self.joins:
             entry = self._joined(request, entry, max_bytes)
@@ -75,10 +78,11 @@ class Parcels:
             waiting = self._outbox.peek()
         return waiting
 
-    def _take(self) -> None:
-        """Number the record that was seen: it is sent."""
-        self._outbox.next()
-        self._sent_s = self._clock()
+    def _rest(self) -> None:
+        """Wait for a second once all that could be sent was."""
+        if self._sending and self._outbox.all_sent:
+            self._sending = False
+            self._rested_s = self._clock()
 
     def _joined(self, request: TelemetryRequest, first: Entry, max_bytes: int) -> Entry:
         """Add to a message the scalars that follow; return the last of them."""
@@ -92,7 +96,7 @@ class Parcels:
             size += len(entry.message)
             if size > most or entry.number != last.number + 1:
                 break
-            self._take()
+            self._outbox.next()
             last = entry
             parts.append(TelemetryRequest.FromString(last.message).metric_data)
         if last is not first:

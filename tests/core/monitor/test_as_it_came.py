@@ -36,8 +36,9 @@ def test_a_submessage_is_found_among_fields_of_every_kind():
         TelemetryRequest(session_id="s").SerializeToString(),
         around(b"") + TelemetryRequest(batch_data=BatchData(epoch=1)).SerializeToString(),
         bytes([9 << 3 | 3, 9 << 3 | 4]) + around(b""),  # a group
+        TelemetryRequest(timestamp_ms=1).SerializeToString() * 10_000 + around(b""),
     ],
-    ids=["not there", "there twice", "beside a group"],
+    ids=["not there", "there twice", "beside a group", "beside too many"],
 )
 def test_a_submessage_that_cannot_be_told_by_its_bytes_is_not_found(raw):
     """What is merged from two, or stands among fields of a kind not known, is serialised anew."""

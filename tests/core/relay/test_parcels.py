@@ -160,6 +160,22 @@ def test_where_nobody_waits_scalars_go_once_a_second(outbox, parcels, clock):
     assert sent(parcels) == [(6, 5, {"loss": [1, 2, 3, 4, 5]})]
 
 
+def test_what_a_second_brought_goes_at_once_in_as_many_messages_as_it_takes(outbox, parcels, clock):
+    """However many series there are, a second's rows wait for no more than a second."""
+    parcels.leisurely = True
+    tell(outbox, 0)
+    sent(parcels)
+    for first in range(1, 6001, 100):  # more than two messages hold, less than is called a backlog
+        tell(outbox, *range(first, first + 100))
+    assert not parcels.ready()
+    clock.now_s += 1
+    told = sent(parcels)
+    assert len(told) > 2
+    assert told[-1][0] == 61
+    tell(outbox, 6001)
+    assert sent(parcels) == []
+
+
 def test_scalars_go_at_once_when_somebody_comes(outbox, parcels):
     """Who opens the page is not to wait."""
     parcels.leisurely = True

@@ -113,14 +113,18 @@ class Appended(tuple[str, ...]):  # noqa: SLOT001 - a tuple cannot have slots th
         refused: What was refused and which limit; empty where nothing was.
         position: Its place among all that was kept of the session, from 1, ascending; None where
             the store counts none, or the record was kept before.
+        overlaps: Whether it was not kept because it holds several records, of which some are.
     """
 
     position: int | None
+    overlaps: bool
 
-    def __new__(cls, refused: Iterable[str] = (), position: int | None = None) -> Self:
+    def __new__(
+        cls, refused: Iterable[str] = (), position: int | None = None, *, overlaps: bool = False
+    ) -> Self:
         """Make one."""
         made = super().__new__(cls, refused)
-        made.position = position
+        made.position, made.overlaps = position, overlaps
         return made
 
 
@@ -251,11 +255,12 @@ class Store(ABC):
     async def append(self, session_id: str, record: Record) -> Sequence[str]:
         """Keep a record; when this returns it is committed.
 
-        A record whose (session, producer, sequence) is kept already is dropped.
+        A record whose (session, producer, sequence) is kept already is dropped. So is one that
+        holds several, of which some are kept: they cannot be told apart.
 
         Returns:
             What of it was refused and which limit, for people; empty where nothing was. As an
-            :class:`Appended` it also tells the record's position.
+            :class:`Appended` it also tells the record's position, and whether it overlaps.
 
         Raises:
             StoreWriteError: It could not be kept. It may be given again.
@@ -263,7 +268,10 @@ class Store(ABC):
 
     @abstractmethod
     async def stored_sequence(self, session_id: str, producer_id: str) -> int | None:
-        """Return a producer's highest committed number; None where there is none."""
+        """Return a producer's highest committed number; None where there is none.
+
+        What was given before is committed first, if that can be done.
+        """
 
     @abstractmethod
     async def metrics(self, session_id: str, query: MetricsQuery) -> list[MetricSeries]:

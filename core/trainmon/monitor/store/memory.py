@@ -11,7 +11,13 @@ import secrets
 from collections.abc import Sequence
 
 from trainmon.monitor.sequences import Sequences
-from trainmon.monitor.store.base import AnswerTooLargeError, MetricsQuery, Record, Store
+from trainmon.monitor.store.base import (
+    AnswerTooLargeError,
+    Appended,
+    MetricsQuery,
+    Record,
+    Store,
+)
 from trainmon.monitor.store.buckets import select_steps, thin
 from trainmon.monitor.store.columns import Columns
 from trainmon.monitor.store.key_frames import KeyFrames
@@ -36,12 +42,14 @@ class _SessionHistory:
         self.sequences: dict[str, Sequences] = {}
         self.key_frames = KeyFrames(limit_bytes // 2)
 
-    def append(self, record: Record) -> list[str]:
+    def append(self, record: Record) -> Sequence[str]:
         """Keep a record; return what was refused."""
         if record.sequence is not None:
             numbers = self.sequences.setdefault(record.producer_id, Sequences())
-            if not numbers.is_new(record.sequence, record.joined):
-                return []
+            if numbers.is_duplicate(record.sequence):
+                return ()
+            if numbers.overlaps(record.sequence, record.joined):
+                return Appended(overlaps=True)
             numbers.commit(record.sequence, record.joined)
         if record.key_frame is not None:
             self.key_frames.add(record.key_frame)

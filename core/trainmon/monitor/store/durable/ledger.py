@@ -145,12 +145,9 @@ class HistoryLedger:
     def append(self, session_id: str, record: Record) -> Appended:
         """Keep a record, unless it is kept already."""
         run = self._run(session_id)
-        if record.sequence is not None:
-            numbers = self._numbers(run, record.producer_id)
-            if not numbers.is_new(record.sequence, record.joined):
-                return Appended()
-            numbers.commit(record.sequence, record.joined)
-            run.numbered.add(record.producer_id)
+        dropped = self._number(run, record)
+        if dropped is not None:
+            return dropped
         position = run.step()
         self._touched[run.pk] = run
         refused = self._keep_scalars(run, record, position)
@@ -173,6 +170,19 @@ class HistoryLedger:
             run.compacting = True
             self.chores.append(self._compact(session_id, run))
         return Appended(refused, position)
+
+    def _number(self, run: Run, record: Record) -> Appended | None:
+        """Count a record by its number; return what is told where it is not to be kept."""
+        if record.sequence is None:
+            return None
+        numbers = self._numbers(run, record.producer_id)
+        if numbers.is_duplicate(record.sequence):
+            return Appended()
+        if numbers.overlaps(record.sequence, record.joined):
+            return Appended(overlaps=True)
+        numbers.commit(record.sequence, record.joined)
+        run.numbered.add(record.producer_id)
+        return None
 
     def _keep_scalars(self, run: Run, record: Record, position: int) -> list[str]:
         if not record.series:

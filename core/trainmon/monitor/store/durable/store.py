@@ -152,6 +152,7 @@ class SqlStore(Store):
 
     async def stored_sequence(self, session_id: str, producer_id: str) -> int | None:
         """Return a producer's highest number; see :class:`Store`."""
+        await self._catch_up()
         return await self._read(lambda each: _stored_sequence(each, session_id, producer_id))
 
     async def metrics(self, session_id: str, query: MetricsQuery) -> list[MetricSeries]:
