@@ -15,8 +15,6 @@ colours in full, as JPEG else halves them, which blurs thin coloured lines.
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,14 +39,6 @@ _SLACK = 1e-3
 #: Tiles with a lesser range of values are even: to stretch them would overflow.
 _LEAST_SPAN = 1e-30
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_PNG_HEAD = struct.Struct(">IIBBBBB")
-#: By channels: what PNG calls grey and RGB.
-_PNG_TYPES = {1: 0, 3: 2}
-#: Each row of a PNG is told as what it differs by from the one above.
-_PNG_UP = 2
-#: Of deflate: 4 KiB to look back in and 16 KiB of tables, which suit pictures of at most 12 KiB.
-_PNG_WINDOW_BITS, _PNG_MEMORY = 12, 6
 
 
 def normalize_layout(images: Array, *, channels_first: bool) -> Array:
@@ -210,48 +200,15 @@ def encode(
     """
     channels = len(tile.getbands())
     image = ImageData() if image is None else image
-    if channels < 4 and source_edge <= (CRISP_EDGE if channels == 1 else PNG_COLOR_EDGE):
+    file = io.BytesIO()
+    if channels == 4 or source_edge <= (CRISP_EDGE if channels == 1 else PNG_COLOR_EDGE):
         image.format = "png"
-        image.image_bytes = _png(tile, enlarged=max(tile.size) > source_edge)
+        tile.save(file, "PNG", compress_level=1)
     else:
-        file = io.BytesIO()
-        if channels == 4:
-            image.format = "png"
-            tile.save(file, "PNG", compress_level=1)
-        else:
-            image.format = "jpeg"
-            # -1 leaves it to the library, which halves colours each way.
-            subsampling = 0 if source_edge <= CRISP_EDGE else -1
-            tile.save(file, "JPEG", quality=quality, subsampling=subsampling)
-        image.image_bytes = file.getvalue()
+        image.format = "jpeg"
+        # -1 leaves it to the library, which halves colours each way.
+        subsampling = 0 if source_edge <= CRISP_EDGE else -1
+        tile.save(file, "JPEG", quality=quality, subsampling=subsampling)
+    image.image_bytes = file.getvalue()
     image.width, image.height, image.channels = tile.width, tile.height, channels
     return image
-
-
-def _png(tile: Image.Image, *, enlarged: bool) -> bytes:
-    """Return a small grey or RGB tile as PNG; Pillow's writer takes two to three times as long.
-
-    Args:
-        tile: Of at most 64 pixels each way.
-        enlarged: Whether its pixels are repeated, for which it is worth to look back.
-    """
-    channels = len(tile.getbands())
-    pixels = np.frombuffer(tile.tobytes(), np.uint8).reshape(tile.height, tile.width * channels)
-    rows = np.empty((tile.height, 1 + tile.width * channels), np.uint8)
-    rows[:, 0] = _PNG_UP
-    rows[:, 1:] = pixels
-    rows[1:, 1:] -= pixels[:-1]
-    strategy = zlib.Z_DEFAULT_STRATEGY if enlarged else zlib.Z_RLE
-    deflate = zlib.compressobj(1, zlib.DEFLATED, _PNG_WINDOW_BITS, _PNG_MEMORY, strategy)
-    head = _PNG_HEAD.pack(tile.width, tile.height, 8, _PNG_TYPES[channels], 0, 0, 0)
-    chunks = (
-        (b"IHDR", head),
-        (b"IDAT", deflate.compress(rows.data) + deflate.flush()),
-        (b"IEND", b""),
-    )
-    return _PNG_MAGIC + b"".join(_png_chunk(*chunk) for chunk in chunks)
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    body = kind + data
-    return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
