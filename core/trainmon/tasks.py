@@ -56,5 +56,5 @@ async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-            if not task.cancelled():
-                task.exception()  # seen: the caller is told of the time, or has gone
+        if not task.cancelled():
+            task.exception()  # seen: the caller is told of it, or of the time, or has gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -61,3 +62,28 @@ async def test_work_that_takes_too_long_is_cancelled_and_ended():
     with pytest.raises(asyncio.TimeoutError):
         await within(0.01, endless())
     assert len(ended) == 2
+
+
+async def test_a_failure_at_the_moment_of_a_cancellation_is_not_complained_of():
+    """Whoever waited has gone; "exception was never retrieved" would tell users of it."""
+    complaints = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    begun, fail = asyncio.Event(), asyncio.Event()
+
+    async def failing():
+        begun.set()
+        await fail.wait()
+        raise ConnectionRefusedError
+
+    waiting = asyncio.create_task(within(60, failing()))
+    await begun.wait()
+    fail.set()
+    await asyncio.sleep(0)  # it fails now; who waits for it has not heard
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    del waiting
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
