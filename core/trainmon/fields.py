@@ -6,11 +6,15 @@ https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
-__all__ = ["LENGTH_DELIMITED", "field_in", "read_varint", "varint"]
+from collections.abc import Iterator
+
+__all__ = ["LENGTH_DELIMITED", "field_in", "varint", "walk"]
 
 #: How texts, bytes and messages are marked, in the low three bits of a field's tag.
 LENGTH_DELIMITED = 2
-_VARINT, _FIXED64, _FIXED32 = 0, 1, 5
+_VARINT = 0
+#: Bytes of what is of fixed length, by kind.
+_FIXED = {1: 8, 5: 4}
 _MOST_FIELDS = 32
 
 
@@ -24,7 +28,7 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """Return the number that begins at a position, and where it ends.
 
     Raises:
@@ -41,37 +45,51 @@ def read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     raise ValueError("a number is cut short")
 
 
-def field_in(message: bytes, number: int) -> memoryview | None:
-    """Return the bytes of a submessage, not copied, at a cost that does not depend on its size.
+def walk(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each field's number and kind, and where what it holds begins and ends.
 
-    Of messages with a great many fields none is looked for: no sender of ours makes any.
+    What is large is passed by: the cost does not depend on the size of what fields hold.
+
+    Raises:
+        ValueError: These bytes are no message, or have groups, which no message here has.
+    """
+    position, size = 0, len(message)
+    while position < size:
+        tag, start = _read_varint(message, position)
+        kind, end = tag & 7, start
+        if kind == LENGTH_DELIMITED:
+            length, start = _read_varint(message, start)
+            end = start + length
+        elif kind == _VARINT:
+            _, end = _read_varint(message, start)
+        elif kind in _FIXED:
+            end = start + _FIXED[kind]
+        else:
+            raise ValueError(f"a field is of kind {kind}, which is not known here")
+        if end > size:
+            raise ValueError("a field is cut short")
+        yield tag >> 3, kind, start, end
+        position = end
+
+
+def field_in(message: bytes, number: int) -> memoryview | None:
+    """Return the bytes of a submessage, not copied.
 
     Args:
         message: Serialised, and known to be whole.
         number: Of the field.
 
     Returns:
-        None where the field is not there exactly once, or others are too many or of a kind not
-        known here.
+        None where the field is not there exactly once, or where there are groups or a great many
+        fields, such as no sender of ours makes.
     """
     found: memoryview | None = None
-    position = 0
-    for _ in range(_MOST_FIELDS):
-        if position >= len(message):
-            return found
-        tag, position = read_varint(message, position)
-        kind = tag & 7
-        if kind == LENGTH_DELIMITED:
-            size, position = read_varint(message, position)
-            if tag >> 3 == number:
-                if found is not None:
-                    return None
-                found = memoryview(message)[position : position + size]
-            position += size
-        elif kind == _VARINT:
-            _, position = read_varint(message, position)
-        elif kind in (_FIXED32, _FIXED64):
-            position += 4 if kind == _FIXED32 else 8
-        else:
-            return None
-    return None
+    try:
+        for count, (field, _, start, end) in enumerate(walk(message)):
+            if count == _MOST_FIELDS or (field == number and found is not None):
+                return None
+            if field == number:
+                found = memoryview(message)[start:end]
+    except ValueError:
+        return None
+    return found

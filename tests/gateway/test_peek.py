@@ -46,11 +46,11 @@ def test_reset_is_read_from_a_snapshot(reset):
     assert says_reset(data, found) is reset
 
 
-def test_fixed_width_fields_of_a_later_version_are_skipped():
-    """Unknown fields of 4 and 8 bytes before the event do not hide it."""
-    extra = bytes([13 << 3 | 5, 1, 2, 3, 4, 14 << 3 | 1, *range(8)])
+def test_numbers_of_a_later_version_are_skipped():
+    """Unknown fields of 4 and 8 bytes and of any length hide nothing, and are no event."""
+    extra = bytes([13 << 3 | 5, 1, 2, 3, 4, 14 << 3 | 1, *range(8), 15 << 3, 7])
     found = peek(extra + WatchSessionResponse(cursor="c").SerializeToString())
-    assert found.cursor == b"c"
+    assert (found.cursor, found.event) == (b"c", 0)
 
 
 @pytest.mark.parametrize("data", [b"\x12\x05ab", b"\x08", b"\x0b", b"\xff\xff", b"\x09\x01"])

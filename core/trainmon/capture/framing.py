@@ -74,11 +74,6 @@ class FrameWriter:
         self._plans: dict[tuple[Any, ...], FramePlan] = {}
 
     @property
-    def gathering(self) -> bool:
-        """Whether a frame waits for more samples."""
-        return self.frame is not None
-
-    @property
     def for_history(self) -> bool:
         """Whether the frame under way is a key frame."""
         return self.frame is not None and self.frame.due.key_frame

@@ -147,7 +147,7 @@ def test_useless_images_are_refused_with_the_reason(ends, batch) -> None:
     assert not writer.add(batch, STEP, REQUEST, 2 * SECOND_NS)
     assert [role for role, _ in told] == ["images"]
     assert any(word in told[0][1] for word in ("shape", "numbers"))
-    assert not writer.gathering
+    assert writer.frame is None
     assert ends.relay.block.words[Word.SLOT_0] == SlotState.FREE
     assert ends.of(Kind.FRAME) == []
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmon.fields import LENGTH_DELIMITED, read_varint, varint
+from trainmon.fields import LENGTH_DELIMITED, varint, walk
 from trainmon.monitor.store.columns import Rows
 from trainmon.v1.telemetry_pb2 import MetricSeries
 
@@ -93,17 +93,10 @@ def _column(columns: dict[int, memoryview], number: int) -> Doubles:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, memoryview | None]]:
-    view, position = memoryview(message), 0
-    while position < len(view):
-        tag, position = read_varint(view, position)
-        size, position = read_varint(view, position)
-        if tag & 7 != LENGTH_DELIMITED:
-            yield tag >> 3, None  # the attempt, a number
-            continue
-        if position + size > len(view):
-            raise ValueError("a MetricSeries is cut short")
-        yield tag >> 3, view[position : position + size]
-        position += size
+    view = memoryview(message)
+    for number, kind, start, end in walk(message):
+        # What has no length is the attempt, a number.
+        yield number, view[start:end] if kind == LENGTH_DELIMITED else None
 
 
 def _varints(counts: Doubles) -> bytes:
