@@ -27,6 +27,11 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
+    async def wait(self) -> None:
+        """Return when all that was started so far has ended."""
+        if self._running:
+            await asyncio.wait(set(self._running))
+
     async def close(self) -> None:
         """Cancel what still runs and wait for it."""
         while self._running:

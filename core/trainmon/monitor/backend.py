@@ -27,6 +27,7 @@ from trainmon.monitor.store.base import Store, StoreReadError, StoreWriteError
 from trainmon.monitor.summaries import keep_alive, summarise
 from trainmon.monitor.watchlist import ListWatcher, Watchlist
 from trainmon.sealing import BrokenSealError
+from trainmon.tasks import Tasks
 from trainmon.v1.control_pb2 import CommandRecord, ControlCommand
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
@@ -76,6 +77,8 @@ class Backend:
         tell = plugins is not None and plugins.implements("trainmon_monitor_telemetry")
         on_valid = plugins.monitor_telemetry if plugins is not None and tell else None
         self._ingest = Ingest(settings, clock, store, self.keeper, on_valid)
+        self._unfinished = Tasks()
+        self._recording: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._links: dict[TrainerLink, None] = {}
         self._outlets: dict[Outlet, None] = {}
         self._no_streams = asyncio.Event()
@@ -141,7 +144,11 @@ class Backend:
             bound = self._same(link, request)
         if bound is not None:
             session, producer = bound
-            await self._ingest.take(link, session, producer, request, data)
+            link.is_taking = True
+            try:
+                await self._ingest.take(link, session, producer, request, data)
+            finally:
+                link.is_taking = False
 
     def undecodable(self, link: TrainerLink) -> None:
         """A message of a stream could not be decoded; the stream goes on."""
@@ -172,12 +179,25 @@ class Backend:
         self._links[link] = None
         self.attach(link)
 
-    def link_closed(self, link: TrainerLink) -> None:
-        """A stream is gone."""
+    async def link_closed(self, link: TrainerLink, reader: asyncio.Task[None]) -> None:
+        """A stream is gone; return when its reader is, too.
+
+        What the store has been given it keeps, and nobody sends it again: so a message that is
+        being taken in is shown first.
+
+        Args:
+            link: The stream.
+            reader: Who takes in its messages, until the stream is over.
+        """
+        # First what cannot be interrupted: grpclib may cancel a handler a second time.
+        link.end(Status.OK)
+        if not link.is_taking:
+            reader.cancel()
         self._links.pop(link, None)
         self.detach(link)
         if link.session is not None and link.producer is not None:
             link.session.link_closed(link.producer, link)
+        await asyncio.wait({reader})
 
     def _bind(
         self, link: TrainerLink, request: TelemetryRequest, session: Session | None
@@ -239,6 +259,9 @@ class Backend:
         """
         known = session.commands.get(command.command_id) if command.command_id else None
         if known is not None:
+            recording = self._recording.get((session.id, command.command_id))
+            if recording is not None:
+                await asyncio.shield(recording)
             return known
         if session.ended:
             raise RefusedError(
@@ -247,6 +270,16 @@ class Backend:
             )
         check_command(command, {spec.name: spec for spec in session.registration.controls})
         record = session.commands.record(command)
+        key = (session.id, record.command.command_id)
+        # Whoever asks may go meanwhile: what is on record is sent all the same.
+        self._recording[key] = recording = self._unfinished.start(
+            self._put_on_record(session, record), "SendCommand"
+        )
+        recording.add_done_callback(lambda _: self._recording.pop(key))
+        await asyncio.shield(recording)
+        return record
+
+    async def _put_on_record(self, session: Session, record: CommandRecord) -> None:
         try:
             await self.store.put_command(record)
         except StoreWriteError as error:
@@ -257,7 +290,6 @@ class Backend:
             ) from None
         session.commands.announce(record)
         session.send_recorded(record)
-        return record
 
     def watch_list(self) -> ListWatcher:
         """Return a new viewer of the list of sessions; :meth:`detach` it at its end."""
@@ -294,6 +326,10 @@ class Backend:
                 f"session {session.id} is live: stop the training first (a session whose link is "
                 f"lost can be deleted after {self.settings.pause_orphan_timeout_s:g} s)",
             )
+        # Whoever asks may go meanwhile: what the store has let go is listed no longer.
+        await asyncio.shield(self._unfinished.start(self._forget(session), "DeleteSession"))
+
+    async def _forget(self, session: Session) -> None:
         self.keeper.drop(session)
         try:
             await self.store.forget(session.id)
@@ -402,4 +438,5 @@ class Backend:
 
     async def wait_for_store(self) -> None:
         """Wait until the store has written what was given to it."""
+        await self._unfinished.wait()
         await self.keeper.finish()

@@ -102,7 +102,7 @@ class Ingest:
                 f"{joined} record(s): it was dropped"
             )
             return
-        if sequence is not None and producer.sequences.is_duplicate(sequence):
+        if _is_known(producer, sequence):
             link.acknowledge(producer.sequences.stored)
             return
         if producer.life.ended and not producer.end_is_unkept and kind not in _AFTER_THE_END:
@@ -146,6 +146,8 @@ class Ingest:
                     _refuse_overlapping(told, producer, record)
                     return False
                 position = getattr(answer, "position", None)
+                if position is None and _is_known(producer, sequence):
+                    return True  # another stream of it has brought and shown it meanwhile
                 told.link.cannot_keep = False
                 for refused in answer:
                     told.exhausted(refused)
@@ -342,6 +344,10 @@ def _nothing(_: int | None) -> None:
 def _is_for_the_history(record: Record) -> bool:
     kept = (record.series, record.key_frame, record.epoch, record.status, record.command)
     return any(kept)
+
+
+def _is_known(producer: Producer, sequence: int | None) -> bool:
+    return sequence is not None and producer.sequences.is_duplicate(sequence)
 
 
 def _sequence(request: TelemetryRequest) -> int | None:

@@ -53,6 +53,8 @@ class TrainerLink(Outlet):
         """Whether it was told that the history cannot be written."""
         self.held_back = False
         """Whether its numbered records cannot be kept: none is, until it is opened anew."""
+        self.is_taking = False
+        """Whether a message of it is being taken in."""
         self._clock = clock
         self._received = received
         self._timeout_s = timeout_s

@@ -47,7 +47,8 @@ class Sequences:
             sequence: The number of the last of them.
             joined: How many there are.
         """
-        # A number told again, by whoever breaks the rules, is no reason to count backwards.
+        if self.is_duplicate(sequence):
+            return 0  # what a stream brought last is told by the store before it is counted here
         skipped = max(0, sequence - (self.stored or 0) - joined)
         self.missing += skipped
         self.stored = sequence

@@ -86,10 +86,7 @@ class TelemetryService(TelemetryServiceBase):
         try:
             await run_outlet(link, stream)
         finally:
-            # First what cannot be interrupted: grpclib may cancel a handler a second time.
-            reader.cancel()
-            self._backend.link_closed(link)
-            await asyncio.wait({reader})
+            await self._backend.link_closed(link, reader)
         if not reader.cancelled():
             reader.result()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,15 @@ from grpclib.exceptions import GRPCError
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy.exc import OperationalError
 
+from gated import Gate, GatedStore
 from trainmon.config import Settings
 from trainmon.monitor.backend import Backend
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.link import TrainerLink
 from trainmon.monitor.store.base import MetricsQuery
-from trainmon.monitor.store.durable.store import SqlStore, _stored_sequence
+from trainmon.monitor.viewer import Demand
+from trainmon.v1.dashboard_pb2 import SessionSnapshot, WatchSessionResponse
 from trainmon.v1.telemetry_pb2 import (
     ErrorCode,
     MetricData,
@@ -56,72 +56,6 @@ class TurnedClock(Clock):
         return super().monotonic() + self.added_s
 
 
-class Gate:
-    """Where everything waits that is to be written, while it is shut.
-
-    As with the real writer, what was given is written also when who gave it is gone.
-    """
-
-    def __init__(self):
-        self.open = asyncio.Event()
-        self.open.set()
-        self.waiting = set()
-        self.given = set()
-
-    async def give(self, write):
-        """Return what ``write`` returns, called once it is open."""
-        task, given = asyncio.current_task(), asyncio.create_task(self._later(write))
-        self.waiting.add(task)
-        self.given.add(given)
-        given.add_done_callback(self._done)
-        try:
-            return await asyncio.shield(given)
-        finally:
-            self.waiting.discard(task)
-
-    async def _later(self, write):
-        await self.open.wait()
-        return await write()
-
-    def _done(self, given):
-        self.given.discard(given)
-        if not given.cancelled():
-            given.exception()  # perhaps nobody else asks
-
-    def blocks(self, task):
-        """Return whether a task can go on no further."""
-        return not self.open.is_set() and task in self.waiting
-
-    @property
-    def is_working(self):
-        """Whether something is being written."""
-        return self.open.is_set() and bool(self.given)
-
-
-class GatedStore(SqlStore):
-    """The real store behind a gate, on a disk that may be full."""
-
-    def __init__(self, folder, gate):
-        super().__init__(folder, 1 << 20, 1 << 20)
-        self.gate = gate
-        self.full = False
-        self.flush_ledger = self._writer._ledger.flush
-        self._writer._ledger.flush = self.flush
-
-    def flush(self):
-        """Write what was noted, if there is room."""
-        self.flush_ledger()
-        if self.full:
-            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
-
-    async def committed(self, session_id, producer):
-        """Return what is stored now, whatever waits at the gate."""
-        return await self._read(lambda each: _stored_sequence(each, session_id, producer))
-
-    async def _write(self, job, cost=256):
-        return await self.gate.give(partial(super()._write, job, cost))
-
-
 class Stream:
     """One telemetry stream: what the service does around a link, without a socket."""
 
@@ -130,7 +64,7 @@ class Stream:
         self.producer = producer
         self.following = following
         self.sent = asyncio.Queue()
-        self.busy = False
+        self.busy = self.is_cut = False
         self.farewell = None
         backend = machine.backend
         self.link = TrainerLink(backend.clock, lambda: 0, 3600.0)
@@ -173,9 +107,7 @@ class Stream:
             with suppress(GRPCError):  # the status it ended with
                 await self.link.run(self._told)
         finally:
-            self.reader.cancel()
-            self.machine.backend.link_closed(self.link)
-            await asyncio.wait({self.reader})
+            await self.machine.backend.link_closed(self.link, self.reader)
         if not self.reader.cancelled():
             self.reader.result()
 
@@ -207,6 +139,12 @@ class SequenceMachine(RuleBasedStateMachine):
         self.streams = []
         self.registrations = set()
         self.backend = None
+        self.viewer = None
+
+    @property
+    def living(self):
+        """Streams that can carry something."""
+        return [each for each in self.streams if not each.is_cut]
 
     # The monitor.
 
@@ -221,6 +159,9 @@ class SequenceMachine(RuleBasedStateMachine):
         self.backend = Backend(self.settings, self.store, TurnedClock())
         await self.backend.start()
         self.streams = []
+        self.viewer = None
+        if self.session_id:
+            await self._watch(await self.backend.registry.find(self.session_id))
 
     @rule(really=rarely)
     def kill(self, really):
@@ -292,6 +233,8 @@ class SequenceMachine(RuleBasedStateMachine):
         )
         self.session_id = answer.session_id
         self.known.add(producer)
+        if self.viewer is None:
+            await self._watch(self.backend.registry.get(self.session_id))
         assert self.acknowledged[producer] <= answer.stored_sequence <= self.produced[producer]
         # As one message: that any of it is stored already must have been told.
         self._open(producer, answer.stored_sequence + 1, joined=True)
@@ -314,12 +257,12 @@ class SequenceMachine(RuleBasedStateMachine):
         stream.send(numbers, joined=joined and bool(numbers))
         stream.following = max(following, self.produced[producer] + 1)
 
-    @precondition(lambda self: self.streams)
+    @precondition(lambda self: self.living)
     @rule(data=st.data(), count=st.integers(1, 5), joined=st.booleans())
     def send(self, data, count, joined):
         """Send the next records on any stream, superseded or not, the newest mostly."""
-        index = data.draw(st.integers(0, min(3, len(self.streams) - 1)))
-        self.run(self._send(self.streams[-1 - index], count, joined=joined))
+        index = data.draw(st.integers(0, min(3, len(self.living) - 1)))
+        self.run(self._send(self.living[-1 - index], count, joined=joined))
 
     async def _send(self, stream, count, *, joined=False):
         numbers = range(stream.following, stream.following + count)
@@ -328,23 +271,32 @@ class SequenceMachine(RuleBasedStateMachine):
         stream.send(numbers, joined=joined)
         await self._idle()
 
-    @precondition(lambda self: self.streams)
+    @precondition(lambda self: self.living)
     @rule(data=st.data())
     def cut(self, data):
         """Let a stream be gone, whatever it waits for."""
-        stream = data.draw(st.sampled_from(self.streams[-4:]))
+        stream = data.draw(st.sampled_from(self.living[-4:]))
         self.run(self._cut(stream))
 
     async def _cut(self, stream):
+        stream.is_cut = True
         stream.task.cancel()
-        await asyncio.wait({stream.task})
-        self.streams.remove(stream)
         await self._idle()
 
     def acknowledge(self, producer, sequence):
         """Take note of an acknowledgment, as a relay that then deletes what it kept."""
         assert sequence <= self.produced[producer]
         self.acknowledged[producer] = max(self.acknowledged[producer], sequence)
+
+    async def _watch(self, session):
+        """Watch the session; what was there before is known."""
+        hub = session.hub
+        self.viewer = hub.viewer(Demand.asked(-1, 64))
+        hub.add(self.viewer, SessionSnapshot().SerializeToString(), hub.position)
+        self.shown = {
+            producer: await self.store.committed(session.id, producer) or 0
+            for producer in PRODUCERS
+        }
 
     # What holds.
 
@@ -364,15 +316,27 @@ class SequenceMachine(RuleBasedStateMachine):
             steps, values = (list(series.steps), list(series.values)) if series else ([], [])
             assert steps == list(range(1, stored + 1))
             assert values == [number * 10 + rank for number in steps]
+            assert self._shown(producer) == stored
         session = self.backend.registry.get(self.session_id)
         for producer in session.producers.values() if session is not None else ():
             assert producer.sequences.missing == 0
             assert (producer.sequences.stored or 0) >= self.acknowledged[producer.id]
 
+    def _shown(self, producer):
+        """Return the newest step that somebody who watches was shown: each, in order, once."""
+        while (data := self.viewer.take(0.0)) is not None:
+            for series in WatchSessionResponse.FromString(data).metric_data.series:
+                of = PRODUCERS[int(series.name.partition("/rank")[2] or 0)]
+                newest = self.shown[of]
+                assert list(series.steps) == list(range(newest + 1, newest + 1 + len(series.steps)))
+                self.shown[of] += len(series.steps)
+        return self.shown[producer]
+
     @invariant()
     def one_stream_of_a_producer_lives(self):
         """A producer has one stream at most; every other it sent something on was told why."""
-        bound = [each for each in self.streams if each.link.producer is not None]
+        streams = [each for each in self.streams if not each.is_cut]
+        bound = [each for each in streams if each.link.producer is not None]
         living = [each for each in bound if not each.link.over]
         assert len({each.producer for each in living}) == len(living)
         assert all(each.link.producer.link is each.link for each in living)
@@ -436,46 +400,46 @@ class TestSequences(SequenceMachine.TestCase):
 DANGERS = {
     "in flight, and sent again on another stream": [
         lambda machine: machine.turn_the_gate(),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3)),
         lambda machine: machine.run(machine._opened("p0", 1)),
         lambda machine: machine.turn_the_gate(),
     ],
     "in flight, while the producer registers": [
         lambda machine: machine.turn_the_gate(),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3)),
         lambda machine: machine.register("p0"),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3)),
         lambda machine: machine.turn_the_gate(),
     ],
     "in flight, when the monitor is killed": [
-        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 2)),
         lambda machine: machine.turn_the_gate(),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3)),
         lambda machine: machine.kill(really=True),
         lambda machine: machine.register("p0"),
     ],
     "in flight joined, and some of it sent again joined with what follows": [
         lambda machine: machine.turn_the_gate(),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3, joined=True)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3, joined=True)),
         lambda machine: machine.run(machine._opened("p0", 4)),
-        lambda machine: setattr(machine.streams[-1], "following", 2),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 4, joined=True)),
+        lambda machine: setattr(machine.living[-1], "following", 2),
+        lambda machine: machine.run(machine._send(machine.living[-1], 4, joined=True)),
         lambda machine: machine.turn_the_gate(),
         lambda machine: machine.tick(2),
     ],
     "given to the store when the stream broke off, and more is sent": [
         lambda machine: machine.turn_the_gate(),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 3)),
-        lambda machine: machine.run(machine._cut(machine.streams[-1])),
+        lambda machine: machine.run(machine._send(machine.living[-1], 3)),
+        lambda machine: machine.run(machine._cut(machine.living[-1])),
         lambda machine: machine.turn_the_gate(),
         lambda machine: machine.produced.update(p0=machine.produced["p0"] + 3),
         lambda machine: machine.register("p0"),
     ],
     "not kept, and more is sent when there is room": [
         lambda machine: machine.fill(full=True),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 2)),
         lambda machine: machine.fill(full=False),
-        lambda machine: machine.run(machine._send(machine.streams[-1], 2)),
+        lambda machine: machine.run(machine._send(machine.living[-1], 2)),
         lambda machine: machine.tick(2),
     ],
 }

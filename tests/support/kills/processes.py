@@ -124,6 +124,11 @@ class Run:
         return (self.folder / "end").exists()
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return (self.folder / "stop").exists()
+
+    @property
     def steps(self) -> int:
         """Steps in its log."""
         log = self.folder / "steps"

@@ -235,22 +235,23 @@ class Stand:
         self.wait_for_monitor()
 
     def _end(self, run: Run) -> None:
-        """End a training, half of the time by a command."""
+        """End a training, half of the time by a command, unless it ends already."""
         session = self.sessions().get(run.name)
-        if session is None or self.random.random() < 0.5:
+        if session is None or run.is_stopping or self.random.random() < 0.5:
             run.stop()
             return
         run.stopped_by = f"stop {run.name}"
         stop = ControlCommand(command_id=run.stopped_by, issued_by="the stand", stop=Stop())
         asked = CommandRecord(session_id=session.session_id, command=stop)
 
-        def sent() -> bool:
-            with suppress(grpc.RpcError):  # the same again is the same command
-                self.viewer.send_again(asked)
-                return True
-            return False
+        def refused() -> str:
+            try:
+                self.viewer.send_again(asked)  # the same again is the same command
+            except grpc.RpcError as error:
+                return f"{error.code().name}: {error.details()}"
+            return ""
 
-        eventually(sent, "the command to stop on record", 60)
+        eventually(refused, "the command to stop on record", 60, lambda reason: not reason)
 
     def sync(self) -> None:
         """Deliver what dead relays have left."""

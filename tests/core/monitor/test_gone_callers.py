@@ -1,0 +1,147 @@
+"""Whoever asks may go while the store writes: what is on record takes its course all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gated import Gate, GatedStore
+from trainmon.config import Settings
+from trainmon.monitor.backend import Backend
+from trainmon.monitor.clock import Clock
+from trainmon.monitor.link import TrainerLink
+from trainmon.monitor.refusal import RefusedError
+from trainmon.v1.control_pb2 import CommandState, ControlCommand, Pause
+from trainmon.v1.telemetry_pb2 import (
+    Heartbeat,
+    RegisterTrainingSessionRequest,
+    StatusUpdate,
+    TelemetryRequest,
+    TelemetryResponse,
+    TrainingStatus,
+)
+
+
+class Asked:
+    """A monitor with one session, whose training reads what is sent to it."""
+
+    def __init__(self, backend, store):
+        self.backend, self.store = backend, store
+
+    async def register(self):
+        """Register a run, and open its stream."""
+        request = RegisterTrainingSessionRequest(run_key="run", producer_id="p")
+        self.id = (await self.backend.register(request)).session_id
+        self.session = self.backend.registry.get(self.id)
+        self.link = TrainerLink(self.backend.clock, lambda: 0, 3600.0)
+        self.backend.link_opened(self.link)
+        await self.take(heartbeat=Heartbeat())
+        self.sent()
+
+    async def take(self, **payload):
+        """Let the monitor take a message of the training."""
+        request = TelemetryRequest(session_id=self.id, producer_id="p", **payload)
+        await self.backend.take(self.link, request)
+
+    def ask(self):
+        """Ask for a pause, always the same one."""
+        command = ControlCommand(command_id="pause", pause=Pause())
+        return asyncio.create_task(self.backend.submit(self.session, command))
+
+    def sent(self):
+        """Return the ids of commands that were written to the training's stream."""
+        found = []
+        while (data := self.link.take(0.0)) is not None:
+            response = TelemetryResponse.FromString(data)
+            if response.HasField("command"):
+                found.append(response.command.command_id)
+        return found
+
+    async def turn(self, *, is_open):
+        """Let what is to be written wait, or be written."""
+        if is_open:
+            self.store.gate.open.set()
+            await self.backend.wait_for_store()
+        else:
+            self.store.gate.open.clear()
+
+
+@asynccontextmanager
+async def asked_of(folder):
+    """Give a monitor with one session."""
+    store = GatedStore(folder / "history", Gate())
+    backend = Backend(Settings.from_environment(), store, Clock())
+    await backend.start()
+    try:
+        asked = Asked(backend, store)
+        await asked.register()
+        yield asked
+    finally:
+        store.gate.open.set()
+        await backend.wait_for_store()
+        await store.close()
+
+
+async def given_up(task):
+    """Let whoever asks reach the store, and go."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_command_is_sent_though_whoever_gave_it_has_gone(tmp_path):
+    """On record and never sent, it would be told of to whoever asks again, and wait for ever."""
+    async with asked_of(tmp_path) as asked:
+        await asked.turn(is_open=False)
+        await given_up(asked.ask())
+        assert asked.sent() == []
+        await asked.turn(is_open=True)
+        assert asked.sent() == ["pause"]
+
+
+async def test_who_asks_again_hears_of_a_command_when_it_is_on_record(tmp_path):
+    """Not before: the monitor could be killed, and know nothing of it."""
+    async with asked_of(tmp_path) as asked:
+        await asked.turn(is_open=False)
+        await given_up(asked.ask())
+        again = asked.ask()
+        await asyncio.sleep(0)
+        assert not again.done()
+        await asked.turn(is_open=True)
+        assert (await again).command.command_id == "pause"
+        assert (await asked.ask()).state == CommandState.COMMAND_STATE_RECORDED
+        assert asked.sent() == ["pause"]
+
+
+async def test_all_who_ask_hear_that_a_command_cannot_be_put_on_record(tmp_path):
+    """It was not sent, then, and may be given again."""
+    async with asked_of(tmp_path) as asked:
+        asked.store.full = True
+        await asked.turn(is_open=False)
+        both = [asked.ask(), asked.ask()]
+        await asyncio.sleep(0)
+        await asked.turn(is_open=True)
+        for task in both:
+            with pytest.raises(RefusedError, match="it was not sent"):
+                await task
+        asked.store.full = False
+        await asked.ask()
+        await asked.backend.wait_for_store()
+        assert asked.sent() == ["pause"]
+
+
+async def test_a_session_is_forgotten_though_whoever_wished_it_has_gone(tmp_path):
+    """Else it would be listed, and the store know nothing of it."""
+    async with asked_of(tmp_path) as asked:
+        over = StatusUpdate(status=TrainingStatus.TRAINING_STATUS_COMPLETED)
+        await asked.take(sequence=1, status_update=over)
+        await asked.turn(is_open=False)
+        await given_up(asyncio.create_task(asked.backend.delete(asked.session)))
+        assert asked.backend.registry.get(asked.id) is asked.session
+        await asked.turn(is_open=True)
+        assert asked.backend.registry.get(asked.id) is None
