@@ -46,8 +46,8 @@ class Proxy:
         """Towards the target, and back."""
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
+        self._listener: socket.socket | None = None
+        self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._thread = threading.Thread(target=self._run, name="proxy")
         self._thread.start()
         self.port = 0
@@ -121,18 +121,21 @@ class Proxy:
         self.down.open.clear()
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, limit=_CHUNK, reuse_address=True
-            )
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            # An asyncio.Server that is closed loses what it has accepted in that moment, until
+            # Python 3.12: nobody closes the socket.
+            self._loop.add_reader(self._listener, self._accept)
         self.up.open.set()
         self.down.open.set()
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     async def _reset(self) -> None:
         for task, writers in tuple(self._connections.items()):
@@ -144,25 +147,37 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
+    def _accept(self) -> None:
+        if self._listener is None:
             return
-        self._connections[task] = (writer,)
         try:
-            await self._connect(task, reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # the target is not there, or the connection was cut
-        finally:
-            for each in self._connections.pop(task):
-                each.transport.abort()
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        connection.setblocking(False)
+        writers: list[asyncio.StreamWriter] = []
+        task = self._loop.create_task(self._serve(connection, writers))
+        self._connections[task] = writers
 
-    async def _connect(
-        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+        def end(task: asyncio.Task[None]) -> None:
+            # Here, as a task that is cancelled before its first turn has no "finally".
+            del self._connections[task]
+            for each in writers:
+                each.transport.abort()
+            connection.close()
+
+        task.add_done_callback(end)
+
+    async def _serve(self, own: socket.socket, writers: list[asyncio.StreamWriter]) -> None:
+        with suppress(OSError, asyncio.CancelledError):  # there is no target, or it was cut
+            await self._connect(own, writers)
+
+    async def _connect(self, own: socket.socket, writers: list[asyncio.StreamWriter]) -> None:
+        reader, writer = await asyncio.open_connection(sock=own, limit=_CHUNK)
+        writers.append(writer)
         await self.up.open.wait()
         beyond, target = await asyncio.open_connection("127.0.0.1", self.target, limit=_CHUNK)
-        self._connections[task] = (writer, target)
+        writers.append(target)
         ways = [
             asyncio.ensure_future(_pass(reader, target, self.up)),
             asyncio.ensure_future(_pass(beyond, writer, self.down)),

@@ -139,18 +139,22 @@ class FrameWriter:
             # Of useless samples the next are looked at when the next picture is due.
             self.frame = frame if frame.count or not total else None
             return False
-        if not self._place(frame, reading, total, request):
+        # Of what is only a part of its batch no loss can be checked against that of the batch.
+        size = step.get("batch_size") or total
+        if not self._place(frame, reading, total, request, whole=size == total):
             return self._hand_over(frame, step, request)
-        self._copy(frame, reading, chosen, total, step)
+        self._copy(frame, reading, chosen, size, step)
         late = now_ns + step_ns - frame.started_ns >= _GATHER_NS
         if frame.count < request.max_samples and not late:
             self.frame = frame
             return False
         return self._hand_over(frame, step, request)
 
-    def _place(self, frame: _Frame, reading: Reading, total: int, request: FrameRequest) -> bool:
+    def _place(
+        self, frame: _Frame, reading: Reading, total: int, request: FrameRequest, *, whole: bool
+    ) -> bool:
         """Find where the arrays go; False where they do not fit those gathered so far."""
-        whole = total >= request.max_samples and goes_whole(reading)
+        whole = whole and total >= request.max_samples and goes_whole(reading)
         key = (frame.slot, total if whole else 0, request, reading.key)
         if frame.key is not None:
             return frame.key[2:] == key[2:]
@@ -167,7 +171,7 @@ class FrameWriter:
         return True
 
     def _copy(
-        self, frame: _Frame, reading: Reading, chosen: Array, total: int, step: Mapping[str, Any]
+        self, frame: _Frame, reading: Reading, chosen: Array, size: int, step: Mapping[str, Any]
     ) -> None:
         plan = frame.plan
         if plan is None:
@@ -191,7 +195,7 @@ class FrameWriter:
         frame.several |= number != frame.first_step
         plan.steps[start:end] = number
         loss = step.get("loss")
-        plan.batches[start:end] = (np.nan if loss is None else loss, total)
+        plan.batches[start:end] = (np.nan if loss is None else loss, size)
         frame.count = end
 
     def _choose(self, total: int, wanted: int) -> Array:

@@ -22,11 +22,11 @@ def unexpected(role: str, error: Exception) -> None:
     raise AssertionError(f"{role}: {error}") from error
 
 
-def frame(ends, batch: BatchEvent, request: FrameRequest = REQUEST):
+def frame(ends, batch: BatchEvent, request: FrameRequest = REQUEST, **of_step):
     """Write one batch and return its record and arrays as the relay finds them."""
     writer = FrameWriter(ends.trainer, None, unexpected)
     assert writer.begin(LIVE, 0)
-    assert writer.add(batch, STEP, request, 2 * SECOND_NS)
+    assert writer.add(batch, {**STEP, **of_step}, request, 2 * SECOND_NS)
     (record,) = ends.of(Kind.FRAME)
     return record, ends.relay.slots.arrays(record["slot"], record["arrays"])
 
@@ -53,6 +53,20 @@ def test_sixteen_of_more(ends) -> None:
     assert np.array_equal(arrays["batch_targets"], np.arange(64))
     assert record["live"]
     assert not record["key_frame"]
+
+
+@pytest.mark.parametrize("given", [16, 20])
+def test_a_part_of_a_batch_is_never_taken_for_all_of_it(ends, given) -> None:
+    """The losses of some samples may happen to have the mean of all: nothing is known by that."""
+    samples = BatchEvent(
+        images=numbered(given, 8, 8),
+        outputs=numbered(given, 10, dtype=float),
+        targets=np.arange(given),
+        batch_size=64,
+    )
+    record, arrays = frame(ends, samples, batch_size=64, loss=1.5)
+    assert "batch_outputs" not in record["arrays"]
+    assert arrays["sample_batches"].tolist() == [[1.5, 64]] * 16
 
 
 def test_choice_leaves_the_users_generators_alone(ends) -> None:
