@@ -281,6 +281,7 @@ class Backend:
 
     async def _put_on_record(self, session: Session, record: CommandRecord) -> None:
         try:
+            await self.keeper.require(session)
             await self.store.put_command(record)
         except StoreWriteError as error:
             session.commands.withdraw(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from grpclib.const import Status
@@ -133,30 +133,37 @@ class Ingest:
             record, show = nothing
         else:
             record, show = taker(told, producer, request)
-        position = None
+        answer: Sequence[str] | None = None
         if sequence is not None or _is_for_the_history(record):
-            try:
-                answer = await self._store.append(told.session.id, record)
-            except StoreWriteError as error:
-                self._cannot_keep(told, error, hold_back=sequence is not None)
-                if sequence is not None:
-                    return False
-            else:
-                if getattr(answer, "overlaps", False):
-                    _refuse_overlapping(told, producer, record)
-                    return False
-                position = getattr(answer, "position", None)
-                if position is None and _is_known(producer, sequence):
-                    return True  # another stream of it has brought and shown it meanwhile
-                told.link.cannot_keep = False
-                for refused in answer:
-                    told.exhausted(refused)
+            answer = await self._keep(told, record)
+            if answer is None and sequence is not None:
+                return False
+            if getattr(answer, "overlaps", False):
+                _refuse_overlapping(told, producer, record)
+                return False
+        position: int | None = getattr(answer, "position", None)
+        if position is None and _is_known(producer, sequence):
+            return True  # another stream of it has brought and shown it meanwhile
         show(position)
         if kind == "status_update":
             producer.end_is_unkept = False
         if self._on_valid is not None and taker is not None:
             self._on_valid(told.session.id, request)
         return True
+
+    async def _keep(self, told: _Telling, record: Record) -> Sequence[str] | None:
+        """Return what the store says; None where it could not be kept."""
+        try:
+            await self._keeper.require(told.session)
+            answer = await self._store.append(told.session.id, record)
+        except StoreWriteError as error:
+            self._cannot_keep(told, error, hold_back=record.sequence is not None)
+            return None
+        if not getattr(answer, "overlaps", False):
+            told.link.cannot_keep = False
+            for refused in answer:
+                told.exhausted(refused)
+        return answer
 
     def _cannot_keep(self, told: _Telling, error: StoreWriteError, *, hold_back: bool) -> None:
         """Say it once to the training and on the page, and let the rest of the stream go on."""

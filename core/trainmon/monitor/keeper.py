@@ -73,6 +73,15 @@ class Keeper:
             self.changed(session, registration=True)
             await self._put(session)
 
+    async def require(self, session: Session) -> None:
+        """See to it that a session is on record before anything of it is.
+
+        Raises:
+            StoreWriteError: It is not, and cannot be put there now.
+        """
+        if self._store.durable and not session.is_on_record:
+            await self._write(session, registration=True)
+
     def drop(self, session: Session) -> None:
         """Write no more of a session: it is forgotten."""
         self._changed.pop(session, None)
@@ -84,12 +93,16 @@ class Keeper:
         self._writing.discard(session)
         if registration is None:
             return  # written or dropped meanwhile
-        record = record_of(session, self._clock.wall_ms(), registration=registration)
         try:
-            await self._store.put_session(record)
+            await self._write(session, registration=registration)
         except StoreWriteError:
             self.failures += 1
             self.changed(session, registration=registration)
+
+    async def _write(self, session: Session, *, registration: bool) -> None:
+        now_ms = self._clock.wall_ms()
+        await self._store.put_session(record_of(session, now_ms, registration=registration))
+        session.is_on_record |= registration
 
     # Commands and errors.
 

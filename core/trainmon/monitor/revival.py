@@ -83,6 +83,7 @@ def revive(session: Session, stored: StoredSession, settings: Settings, clock: C
     record, summary = stored.record, stored.record.snapshot.summary
     if record.registration is not None:
         session.registration.CopyFrom(record.registration)
+    session.is_on_record = True
     session.started_ms = record.started_ms
     session.last_seen_ms = summary.last_seen_ms
     session.status_message = summary.status_message

@@ -105,6 +105,8 @@ class Session:
         self.started_ms = self.last_seen_ms = clock.wall_ms()
         self.ended_ms: int | None = None
         self.state = SessionState.SESSION_STATE_STARTING
+        self.is_on_record = False
+        """Whether the store knows of it: what is kept of a session is found by this alone."""
         self.hub = Hub(identity, settings.viewer_queue_bytes, clock, self._viewers_changed, counter)
         self.commands = CommandBook(session_id, clock, self._command_changed)
         self._settings = settings
