@@ -27,6 +27,12 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
+    def promise(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
+        """Start a task that goes on where nobody waits for it any more; shield it to wait."""
+        task = self.start(work, name)
+        task.add_done_callback(_look_at)
+        return task
+
     async def wait(self) -> None:
         """Return when all that was started so far has ended."""
         if self._running:
@@ -61,5 +67,10 @@ async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # seen: the caller is told of it, or of the time, or has gone
+        _look_at(task)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """See how it ended: whoever waits is told of it, or of the time, or has gone."""
+    if not task.cancelled():
+        task.exception()

@@ -15,12 +15,13 @@ __all__ = ["Gate", "GatedStore"]
 class Gate:
     """Where everything waits that is to be written, while it is shut.
 
-    As with the real writer, what was given is written also when who gave it is gone.
+    As with the real writer, what was given is written in its order, also when who gave it is gone.
     """
 
     def __init__(self):
         self.open = asyncio.Event()
         self.open.set()
+        self.turn = asyncio.Lock()
         self.waiting = set()
         self.given = set()
 
@@ -34,9 +35,11 @@ class Gate:
             return await asyncio.shield(given)
         finally:
             self.waiting.discard(task)
+            del task  # the traceback of what was raised would keep it
 
     async def _later(self, write):
-        await self.open.wait()
+        async with self.turn:  # first come, first served, also where it has just been opened
+            await self.open.wait()
         return await write()
 
     def _done(self, given):

@@ -140,7 +140,7 @@ class FrameWriter:
             self.frame = frame if frame.count or not total else None
             return False
         # Of what is only a part of its batch no loss can be checked against that of the batch.
-        size = step.get("batch_size") or total
+        size = max(step.get("batch_size") or 0, total)
         if not self._place(frame, reading, total, request, whole=size == total):
             return self._hand_over(frame, step, request)
         self._copy(frame, reading, chosen, size, step)

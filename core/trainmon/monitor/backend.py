@@ -78,7 +78,7 @@ class Backend:
         on_valid = plugins.monitor_telemetry if plugins is not None and tell else None
         self._ingest = Ingest(settings, clock, store, self.keeper, on_valid)
         self._unfinished = Tasks()
-        self._recording: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._recording: dict[tuple[Session, str], asyncio.Task[None]] = {}
         self._links: dict[TrainerLink, None] = {}
         self._outlets: dict[Outlet, None] = {}
         self._no_streams = asyncio.Event()
@@ -259,7 +259,7 @@ class Backend:
         """
         known = session.commands.get(command.command_id) if command.command_id else None
         if known is not None:
-            recording = self._recording.get((session.id, command.command_id))
+            recording = self._recording.get((session, command.command_id))
             if recording is not None:
                 await asyncio.shield(recording)
             return known
@@ -270,12 +270,9 @@ class Backend:
             )
         check_command(command, {spec.name: spec for spec in session.registration.controls})
         record = session.commands.record(command)
-        key = (session.id, record.command.command_id)
         # Whoever asks may go meanwhile: what is on record is sent all the same.
-        self._recording[key] = recording = self._unfinished.start(
-            self._put_on_record(session, record), "SendCommand"
-        )
-        recording.add_done_callback(lambda _: self._recording.pop(key))
+        recording = self._unfinished.promise(self._put_on_record(session, record), "SendCommand")
+        self._recording[session, record.command.command_id] = recording
         await asyncio.shield(recording)
         return record
 
@@ -289,6 +286,8 @@ class Backend:
                 Status.UNAVAILABLE,
                 f"the command cannot be put on record, so it was not sent: {error.reason}",
             ) from None
+        finally:
+            del self._recording[session, record.command.command_id]
         session.commands.announce(record)
         session.send_recorded(record)
 
@@ -328,12 +327,11 @@ class Backend:
                 f"lost can be deleted after {self.settings.pause_orphan_timeout_s:g} s)",
             )
         # Whoever asks may go meanwhile: what the store has let go is listed no longer.
-        await asyncio.shield(self._unfinished.start(self._forget(session), "DeleteSession"))
+        await asyncio.shield(self._unfinished.promise(self._forget(session), "DeleteSession"))
 
     async def _forget(self, session: Session) -> None:
-        self.keeper.drop(session)
         try:
-            await self.store.forget(session.id)
+            await self.keeper.forget(session)
         except StoreWriteError as error:
             raise RefusedError(
                 Status.UNAVAILABLE, f"session {session.id} cannot be deleted: {error.reason}"
@@ -368,7 +366,8 @@ class Backend:
 
     def error_noted(self, session: Session, error: ErrorResponse) -> None:
         """An error was told to viewers."""
-        self.keeper.put_error(session.id, error)
+        if self.registry.get(session.id) is session:
+            self.keeper.put_error(session.id, error)
 
     def send_command(self, link: TrainerLink, record: CommandRecord) -> None:
         """A command is to go to a training."""

@@ -47,6 +47,7 @@ class Keeper:
         self._changed: dict[Session, bool] = {}
         self._writing: set[Session] = set()
         self._commands: dict[tuple[str, str], CommandRecord] = {}
+        self._leaving: set[str] = set()
         self._held_back: dict[TrainerLink, None] = {}
         self._sessions_at = self._again_at = clock.monotonic()
         self.failures = 0
@@ -56,7 +57,7 @@ class Keeper:
 
     def changed(self, session: Session, *, registration: bool = False) -> None:
         """Take note that what is known of a session has changed; it is written within seconds."""
-        if self._store.durable:
+        if self._store.durable and session.id not in self._leaving:
             self._changed[session] = registration or self._changed.get(session, False)
 
     def put_soon(self, session: Session, *, registration: bool = False) -> None:
@@ -77,8 +78,10 @@ class Keeper:
         """See to it that a session is on record before anything of it is.
 
         Raises:
-            StoreWriteError: It is not, and cannot be put there now.
+            StoreWriteError: It is not, and cannot be put there now, or is being deleted.
         """
+        if session.id in self._leaving:
+            raise StoreWriteError("the session is being deleted")
         if self._store.durable and not session.is_on_record:
             await self._write(session, registration=True)
 
@@ -87,6 +90,19 @@ class Keeper:
         self._changed.pop(session, None)
         for key in [key for key in self._commands if key[0] == session.id]:
             del self._commands[key]
+
+    async def forget(self, session: Session) -> None:
+        """Let the store drop a session, and write nothing of it meanwhile: it would be back.
+
+        Raises:
+            StoreWriteError: It cannot be dropped now.
+        """
+        self.drop(session)
+        self._leaving.add(session.id)
+        try:
+            await self._store.forget(session.id)
+        finally:
+            self._leaving.discard(session.id)
 
     async def _put(self, session: Session) -> None:
         registration = self._changed.pop(session, None)
@@ -109,7 +125,7 @@ class Keeper:
     def put_command(self, record: CommandRecord) -> None:
         """Write the present state of a command."""
         key = (record.session_id, record.command.command_id)
-        if key not in self._commands:
+        if key not in self._commands and record.session_id not in self._leaving:
             self._commands[key] = record
             self.later(self._put_command(key))
 
@@ -145,7 +161,7 @@ class Keeper:
 
     def put_error(self, session_id: str, error: ErrorResponse) -> None:
         """Write an error."""
-        if self._store.durable:
+        if self._store.durable and session_id not in self._leaving:
             self.later(self._put_error(session_id, error))
 
     async def _put_error(self, session_id: str, error: ErrorResponse) -> None:

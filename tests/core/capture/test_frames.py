@@ -69,6 +69,15 @@ def test_a_part_of_a_batch_is_never_taken_for_all_of_it(ends, given) -> None:
     assert arrays["sample_batches"].tolist() == [[1.5, 64]] * 16
 
 
+def test_a_batch_is_no_smaller_than_what_is_handed_over(ends) -> None:
+    """Of what counts several samples as one, each loss is checked by all of them."""
+    samples = BatchEvent(
+        images=numbered(64, 8, 8), outputs=numbered(64, 10, dtype=float), targets=np.arange(64)
+    )
+    _, arrays = frame(ends, samples, batch_size=16, loss=1.5)
+    assert np.array_equal(arrays["batch_targets"], np.arange(64))
+
+
 def test_choice_leaves_the_users_generators_alone(ends) -> None:
     """Choosing samples draws nothing from random or NumPy's global generator."""
     import random

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,7 +14,7 @@ from trainmon.monitor.backend import Backend
 from trainmon.monitor.clock import Clock
 from trainmon.monitor.link import TrainerLink
 from trainmon.monitor.refusal import RefusedError
-from trainmon.v1.control_pb2 import CommandState, ControlCommand, Pause
+from trainmon.v1.control_pb2 import CommandResult, CommandState, ControlCommand, Pause
 from trainmon.v1.telemetry_pb2 import (
     Heartbeat,
     RegisterTrainingSessionRequest,
@@ -145,3 +146,65 @@ async def test_a_session_is_forgotten_though_whoever_wished_it_has_gone(tmp_path
         assert asked.backend.registry.get(asked.id) is asked.session
         await asked.turn(is_open=True)
         assert asked.backend.registry.get(asked.id) is None
+
+
+async def test_nobody_is_left_to_complain_of_what_nobody_waits_for(tmp_path):
+    """A full disk and an impatient caller are no reason for a traceback in the monitor's log."""
+    async with asked_of(tmp_path) as asked:
+        complaints = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        asked.store.full = True
+        await asked.turn(is_open=False)
+        await given_up(asked.ask())
+        await asked.turn(is_open=True)
+        gc.collect()
+        assert complaints == []
+        assert asked.session.commands.get("pause") is None
+
+
+async def test_what_was_withdrawn_is_put_on_record_anew(tmp_path):
+    """Also by whoever asks at that very moment; a third is answered when that is done."""
+    async with asked_of(tmp_path) as asked:
+        asked.store.full = True
+        await asked.turn(is_open=False)
+        first = asked.ask()
+        await asyncio.sleep(0)
+        withdrawn, withdraw = asyncio.Event(), asked.session.commands.withdraw
+
+        def noticed(record):
+            withdraw(record)
+            asked.store.full = False
+            asked.store.gate.open.clear()
+            later.append(asked.ask())
+            withdrawn.set()
+
+        later = []
+        asked.session.commands.withdraw = noticed
+        asked.store.gate.open.set()
+        await withdrawn.wait()
+        with pytest.raises(RefusedError, match="it was not sent"):
+            await first
+        later.append(asked.ask())
+        await asyncio.sleep(0)
+        assert [each.done() for each in later] == [False, False]
+        await asked.turn(is_open=True)
+        assert [(await each).command.command_id for each in later] == ["pause", "pause"]
+        assert asked.sent() == ["pause"]
+
+
+async def test_nothing_is_kept_of_a_session_that_is_being_deleted(tmp_path):
+    """It would be listed again when the monitor is started anew."""
+    async with asked_of(tmp_path) as asked:
+        over = StatusUpdate(status=TrainingStatus.TRAINING_STATUS_COMPLETED)
+        await asked.take(sequence=1, status_update=over)
+        asked.session.is_on_record = False  # as where the disk was full when it registered
+        await asked.turn(is_open=False)
+        deleting = asyncio.create_task(asked.backend.delete(asked.session))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        late = CommandResult(command_id="x", state=CommandState.COMMAND_STATE_APPLIED)
+        await asked.take(command_result=late)
+        await asked.turn(is_open=True)
+        await deleting
+        assert [each.summary.session_id for each in await asked.store.sessions()] == []
