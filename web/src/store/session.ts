@@ -177,6 +177,16 @@ export function controlName(record: CommandRecord): string | undefined {
   return action?.case === "setControl" ? action.value.name : undefined;
 }
 
+/**
+ * Whether a picture is of before another of the same run: by its step and by its time, for whoever
+ * counts steps in a way of their own would else see none any more.
+ */
+export function isOlderPicture(picture: BatchData, than: BatchData): boolean {
+  if (picture.timestampMs >= than.timestampMs) return false;
+  if (picture.attempt !== than.attempt) return picture.attempt < than.attempt;
+  return picture.globalStep < than.globalStep;
+}
+
 /** The newest picture of an event that holds one. */
 export function pictureOf(event: WatchEvent): BatchData | undefined {
   if (event.case === "batchData") return event.value;

@@ -3,7 +3,13 @@ import type { DashboardClient } from "../rpc/client";
 import { Follower, type Link } from "../rpc/follow";
 import type { BatchData } from "../rpc/plain";
 import { toPlain, type WatchEvent } from "../rpc/plain";
-import { applyEvent, emptySession, pictureOf, type SessionView } from "../store/session";
+import {
+  applyEvent,
+  emptySession,
+  isOlderPicture,
+  pictureOf,
+  type SessionView,
+} from "../store/session";
 import { Easing } from "./easing";
 import type { Tab } from "./tab";
 
@@ -173,6 +179,9 @@ export class Feed {
   private takePicture(picture: BatchData, fresh: boolean): void {
     const known = this.picture;
     if (known?.globalStep === picture.globalStep && known.attempt === picture.attempt) return;
+    // A stream that is opened anew begins with the newest picture of whoever answers, who may be
+    // behind the one that answered before.
+    if (known !== undefined && isOlderPicture(picture, known)) return;
     if (fresh) this.received += 1;
     this.picture = picture;
     for (const tab of this.tabs) tab.pushPicture(this.sessionId, picture, this.received, fresh);

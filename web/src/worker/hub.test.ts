@@ -92,6 +92,40 @@ describe("Hub", () => {
     expect(tab.of("picture")[1]?.received).toBe(50);
   });
 
+  it("never goes back to an older picture, unless the store behind it is another one", async () => {
+    const tab = openTab("a");
+    const shown = () => tab.of("picture").map((one) => one.picture.globalStep);
+    const told = (step: number, second: number, more: { attempt?: number } = {}) => ({
+      globalStep: BigInt(step),
+      timestampMs: BigInt(second * 1000),
+      ...more,
+    });
+    const push = async (value: ReturnType<typeof told>) => {
+      lastChannel()?.push({ cursor: "c", event: { case: "batchData", value } });
+      await settle();
+      tab.say({ type: "ack" });
+    };
+    const snap = async (batchData: ReturnType<typeof told>, reset: boolean) => {
+      const value = { ...snapshot().event.value, batchData, reset };
+      lastChannel()?.push({ cursor: "c", event: { case: "snapshot", value } });
+      await settle();
+      tab.say({ type: "ack" });
+    };
+    await settle();
+    await push(told(10, 10));
+    await push(told(8, 8));
+    await snap(told(9, 9), false);
+    expect(shown()).toEqual([10]);
+    // Steps that begin anew, and a clock that is set back, are no reason to show nothing.
+    await push(told(3, 11));
+    await push(told(4, 7));
+    await push(told(2, 12, { attempt: 1 }));
+    await push(told(9, 11));
+    expect(shown()).toEqual([10, 3, 4, 2]);
+    await snap(told(1, 1), true);
+    expect(shown()).toEqual([10, 3, 4, 2, 1]);
+  });
+
   it("gives a tab pictures no faster than it asked for", async () => {
     const slow = openTab("a", 2);
     openTab("a", 60);
