@@ -129,9 +129,10 @@ class RelayProcess:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
-            hello = write_hello(self._hello())
+            fields = self._hello()
+            hello, run = write_hello(fields), str(fields.get("info", {}).get("producer_id", ""))
             try:
-                return self._execute(descriptor, theirs.fileno(), hello), ours
+                return self._execute(descriptor, theirs.fileno(), hello, run), ours
             finally:
                 os.close(hello)
         except BaseException:
@@ -140,10 +141,10 @@ class RelayProcess:
         finally:
             theirs.close()
 
-    def _execute(self, channel: int, wake: int, hello: int) -> subprocess.Popen[bytes]:
+    def _execute(self, channel: int, wake: int, hello: int, run: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "trainmon.relay"]
         command += ["--channel", str(channel), "--record-bytes", str(self._channel.record_bytes)]
-        command += ["--wake", str(wake), "--hello", str(hello)]
+        command += ["--wake", str(wake), "--hello", str(hello), "--run", run]
         return subprocess.Popen(
             command,
             pass_fds=(channel, wake, hello),

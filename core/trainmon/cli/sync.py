@@ -73,6 +73,10 @@ def _look_after(folder: Path, settings: Settings, *, dry_run: bool) -> bool:
                 f"{_told(leftover)}: its training (process {leftover.pid}) runs and delivers it"
             )
             return True
+        relay = leftover.relay_pid
+        if relay:
+            click.echo(f"{_told(leftover)}: its relay (process {relay}) is about to deliver it")
+            return True
         if dry_run:
             size = leftover.spool.journal.bytes
             click.echo(f"{_told(leftover)}: {leftover.count} records, {size} bytes, in {folder}")

@@ -36,6 +36,8 @@ def _arguments() -> argparse.Namespace:
         ("hello", "descriptor of the file that says what is trained"),
     ):
         parser.add_argument(f"--{name}", type=int, required=True, help=what)
+    # So that `trainmon sync` sees whose relay is about to begin when its training has gone.
+    parser.add_argument("--run", default="", help="the producer whose records it carries")
     return parser.parse_args()
 
 

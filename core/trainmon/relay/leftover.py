@@ -10,7 +10,7 @@ from trainmon import wire
 from trainmon.errors import TrainmonError
 from trainmon.relay.entry import RecordKind
 from trainmon.relay.handover import Handover
-from trainmon.relay.keeper import process_began_s
+from trainmon.relay.keeper import process_began_s, relay_of
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun
@@ -102,6 +102,14 @@ class Leftover:
         began_s = process_began_s(self.pid)
         unknown = not self.run.trainer_began_s
         return bool(began_s) and (unknown or abs(began_s - self.run.trainer_began_s) < _SAME_S)
+
+    @property
+    def relay_pid(self) -> int:
+        """Process id of the relay that is to deliver it; 0: there is none on this machine.
+
+        Ask when the training was seen to be gone: none is started after that.
+        """
+        return relay_of(self.run.registration.producer_id) if self.here else 0
 
     @property
     def count(self) -> int:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -163,6 +163,34 @@ async def test_a_run_whose_process_lives_is_left_to_it(fed, trainmon, leave):
     assert f"its training (process {os.getpid()}) runs and delivers it" in result.output
     assert folder.exists()
     assert not (await fed.dashboard.ListSessions(ListSessionsRequest())).sessions
+
+
+@pytest.fixture
+def starting() -> Iterator[subprocess.Popen[bytes]]:
+    """What looks like the relay of ``starting`` before it has done anything, beside another one."""
+    command = [sys.executable, "-c", "input()", "-m", "trainmon.relay", "--run"]
+    names = ("producer-starting", "producer-other")
+    relays = [subprocess.Popen([*command, name], stdin=subprocess.PIPE) for name in names]
+    yield relays[0]
+    for relay in relays:
+        relay.kill()
+        relay.communicate()
+
+
+async def test_a_run_whose_relay_has_just_been_started_is_left_to_it(
+    fed, trainmon, leave, starting
+):
+    """The training may have gone before its last relay held the lock; that one has the rest."""
+    folder = leave("starting", Handover())
+    result = await trainmon("sync")
+    assert result.exit_code == 0
+    assert f"its relay (process {starting.pid}) is about to deliver it" in result.output
+    assert not (await fed.dashboard.ListSessions(ListSessionsRequest())).sessions
+    starting.kill()
+    starting.wait()
+    result = await trainmon("sync")
+    assert "delivered" in result.output
+    assert not folder.exists()
 
 
 async def test_a_spool_in_use_is_left_alone(fed, trainmon, leave):
