@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,11 @@ from viewer import viewer
 
 #: Run by Python before anything else: a relay begins only once it is let.
 LATE = """
-import os, pathlib, sys, time
+import os, pathlib, sys
 held = pathlib.Path(os.environ["HELD"])
 if "trainmon.relay" in sys.orig_argv and held.exists():
     (held.parent / "waits").touch()
-    while held.exists():
-        time.sleep(0.01)
+    held.read_bytes()  # of a named pipe: until somebody writes to it
 """
 TRAINING = """
 import sys, trainmon
@@ -66,7 +66,7 @@ def test_what_a_late_relay_holds_is_not_lost_to_a_sync(processes: Stack, tmp_pat
             return 0 if loss is None else len(loss.steps)
 
         eventually(stored, "the first steps", until=lambda count: count == 100)
-        held.touch()
+        os.mkfifo(held)
         relay = relay_of(training)
         kill(relay.pid)
         eventually(lambda: relay.status() == psutil.STATUS_ZOMBIE, "its end")
@@ -77,7 +77,7 @@ def test_what_a_late_relay_holds_is_not_lost_to_a_sync(processes: Stack, tmp_pat
             sync, env={**processes.environment}, capture_output=True, text=True, check=True
         ).stdout
         assert "is about to deliver it" in told
-        held.unlink()
+        held.write_bytes(b"")
         seen.in_state("COMPLETED")
         assert stored() == 200
         eventually(lambda: not list(folders_in(processes.home)), "all is delivered")

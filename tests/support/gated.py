@@ -22,11 +22,13 @@ class Gate:
         self.open = asyncio.Event()
         self.open.set()
         self.turn = asyncio.Lock()
+        self.reached = asyncio.Event()
         self.waiting = set()
         self.given = set()
 
     async def give(self, write):
         """Return what ``write`` returns, called once it is open."""
+        self.reached.set()
         task, given = asyncio.current_task(), asyncio.create_task(self._later(write))
         self.waiting.add(task)
         self.given.add(given)

@@ -24,6 +24,9 @@ from trainmon.v1.telemetry_pb2 import (
     TrainingStatus,
 )
 
+#: Within which an answer would come that is not to come yet, in seconds.
+_MOMENT_S = 0.05
+
 
 class Asked:
     """A monitor with one session, whose training reads what is sent to it."""
@@ -67,6 +70,7 @@ class Asked:
             await self.backend.wait_for_store()
         else:
             self.store.gate.open.clear()
+            self.store.gate.reached.clear()
 
 
 @asynccontextmanager
@@ -85,10 +89,9 @@ async def asked_of(folder):
         await store.close()
 
 
-async def given_up(task):
+async def given_up(asked, task):
     """Let whoever asks reach the store, and go."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asked.store.gate.reached.wait()
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -99,7 +102,7 @@ async def test_a_command_is_sent_though_whoever_gave_it_has_gone(tmp_path):
     """On record and never sent, it would be told of to whoever asks again, and wait for ever."""
     async with asked_of(tmp_path) as asked:
         await asked.turn(is_open=False)
-        await given_up(asked.ask())
+        await given_up(asked, asked.ask())
         assert asked.sent() == []
         await asked.turn(is_open=True)
         assert asked.sent() == ["pause"]
@@ -109,10 +112,10 @@ async def test_who_asks_again_hears_of_a_command_when_it_is_on_record(tmp_path):
     """Not before: the monitor could be killed, and know nothing of it."""
     async with asked_of(tmp_path) as asked:
         await asked.turn(is_open=False)
-        await given_up(asked.ask())
+        await given_up(asked, asked.ask())
         again = asked.ask()
-        await asyncio.sleep(0)
-        assert not again.done()
+        answered, _ = await asyncio.wait({again}, timeout=_MOMENT_S)
+        assert not answered
         await asked.turn(is_open=True)
         assert (await again).command.command_id == "pause"
         assert (await asked.ask()).state == CommandState.COMMAND_STATE_RECORDED
@@ -125,7 +128,7 @@ async def test_all_who_ask_hear_that_a_command_cannot_be_put_on_record(tmp_path)
         asked.store.full = True
         await asked.turn(is_open=False)
         both = [asked.ask(), asked.ask()]
-        await asyncio.sleep(0)
+        await asked.store.gate.reached.wait()
         await asked.turn(is_open=True)
         for task in both:
             with pytest.raises(RefusedError, match="it was not sent"):
@@ -142,7 +145,7 @@ async def test_a_session_is_forgotten_though_whoever_wished_it_has_gone(tmp_path
         over = StatusUpdate(status=TrainingStatus.TRAINING_STATUS_COMPLETED)
         await asked.take(sequence=1, status_update=over)
         await asked.turn(is_open=False)
-        await given_up(asyncio.create_task(asked.backend.delete(asked.session)))
+        await given_up(asked, asyncio.create_task(asked.backend.delete(asked.session)))
         assert asked.backend.registry.get(asked.id) is asked.session
         await asked.turn(is_open=True)
         assert asked.backend.registry.get(asked.id) is None
@@ -156,7 +159,7 @@ async def test_nobody_is_left_to_complain_of_what_nobody_waits_for(tmp_path):
         loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
         asked.store.full = True
         await asked.turn(is_open=False)
-        await given_up(asked.ask())
+        await given_up(asked, asked.ask())
         await asked.turn(is_open=True)
         gc.collect()
         assert complaints == []
@@ -169,7 +172,7 @@ async def test_what_was_withdrawn_is_put_on_record_anew(tmp_path):
         asked.store.full = True
         await asked.turn(is_open=False)
         first = asked.ask()
-        await asyncio.sleep(0)
+        await asked.store.gate.reached.wait()
         withdrawn, withdraw = asyncio.Event(), asked.session.commands.withdraw
 
         def noticed(record):
@@ -186,8 +189,8 @@ async def test_what_was_withdrawn_is_put_on_record_anew(tmp_path):
         with pytest.raises(RefusedError, match="it was not sent"):
             await first
         later.append(asked.ask())
-        await asyncio.sleep(0)
-        assert [each.done() for each in later] == [False, False]
+        answered, _ = await asyncio.wait(later, timeout=_MOMENT_S)
+        assert not answered
         await asked.turn(is_open=True)
         assert [(await each).command.command_id for each in later] == ["pause", "pause"]
         assert asked.sent() == ["pause"]
@@ -200,9 +203,15 @@ async def test_nothing_is_kept_of_a_session_that_is_being_deleted(tmp_path):
         await asked.take(sequence=1, status_update=over)
         asked.session.is_on_record = False  # as where the disk was full when it registered
         await asked.turn(is_open=False)
+        begun, forget = asyncio.Event(), asked.store.forget
+
+        def forgetting(session_id):
+            begun.set()
+            return forget(session_id)
+
+        asked.store.forget = forgetting
         deleting = asyncio.create_task(asked.backend.delete(asked.session))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await begun.wait()
         late = CommandResult(command_id="x", state=CommandState.COMMAND_STATE_APPLIED)
         await asked.take(command_result=late)
         await asked.turn(is_open=True)
