@@ -24,7 +24,7 @@ from trainmon.relay.epochs import EpochMarks
 from trainmon.relay.frame import Frame
 from trainmon.relay.handover import Handover
 from trainmon.relay.inbox import Inbox
-from trainmon.relay.keeper import Keeper, process_began_s
+from trainmon.relay.keeper import Keeper
 from trainmon.relay.link import Link
 from trainmon.relay.liveness import Liveness, TrainerProcess
 from trainmon.relay.losses import LossCounter
@@ -33,6 +33,7 @@ from trainmon.relay.outbox import Outbox
 from trainmon.relay.pace import Pace
 from trainmon.relay.performance import Performance
 from trainmon.relay.plugin_failures import PluginFailures
+from trainmon.relay.processes import process_began_s
 from trainmon.relay.recorder import Recorder
 from trainmon.relay.resources import Resources
 from trainmon.relay.run_state import RunState

@@ -8,42 +8,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from trainmon.config import Settings
 from trainmon.relay.spool import Spool, SpoolBusyError, spool_root
 from trainmon.relay.spool.folder import SavedRun
 from trainmon.relay.spool.waiting import abandoned
 from trainmon.v1.telemetry_pb2 import RegisterTrainingSessionRequest
 
-__all__ = ["Keeper", "process_began_s", "relay_of"]
+__all__ = ["Keeper"]
 
 _log = logging.getLogger(__name__)
 #: How long the relay before this one may take to let go of the spool, in seconds.
 _PATIENCE_S, _LOOK_S = 10.0, 0.05
 #: How often a spool that could not be opened is tried again.
 _RETRY_S = 5.0
-
-
-def process_began_s(pid: int) -> float:
-    """Return when a process began, in s since the epoch; 0 where there is none."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
-
-
-def relay_of(producer_id: str) -> int:
-    """Return the id of the process that is a producer's relay, or is about to be; 0: there is none.
-
-    One that has just been started holds no lock yet.
-    """
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command = process.info["cmdline"] or ()
-        lives = process.info["status"] != psutil.STATUS_ZOMBIE
-        if producer_id and lives and {"trainmon.relay", producer_id} <= {*command}:
-            return int(process.pid)
-    return 0
 
 
 class Keeper:

@@ -10,8 +10,8 @@ from trainmon import wire
 from trainmon.errors import TrainmonError
 from trainmon.relay.entry import RecordKind
 from trainmon.relay.handover import Handover
-from trainmon.relay.keeper import process_began_s, relay_of
 from trainmon.relay.outbox import Outbox
+from trainmon.relay.processes import process_began_s, relay_of
 from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun
 from trainmon.v1.telemetry_pb2 import TelemetryRequest, TrainerLiveness

@@ -15,9 +15,9 @@ import pytest
 
 from trainmon.relay.entry import RecordKind
 from trainmon.relay.handover import Handover
-from trainmon.relay.keeper import process_began_s
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
+from trainmon.relay.processes import process_began_s
 from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun, folders_in
 from trainmon.relay.spool.waiting import abandoned
