@@ -25,6 +25,7 @@ __all__ = [
     "place_of",
     "reads_in_place",
     "scalar",
+    "tensor_as_numpy",
     "widened",
     "would_wait",
 ]
@@ -127,11 +128,14 @@ def widened(bits: Array) -> Array:
     return array
 
 
-def _torch_as_numpy(tensor: Any) -> Array:
-    if _is_bfloat16(tensor):
-        return widened(_bits(tensor))
+def tensor_as_numpy(tensor: Any) -> Array:
+    """Return a Torch tensor in the CPU's memory, of a type that NumPy knows, sharing memory."""
     array: Array = tensor.detach().resolve_conj().resolve_neg().numpy()
     return array
+
+
+def _torch_as_numpy(tensor: Any) -> Array:
+    return widened(_bits(tensor)) if _is_bfloat16(tensor) else tensor_as_numpy(tensor)
 
 
 def as_numpy(value: Any) -> Array:

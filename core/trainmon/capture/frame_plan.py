@@ -66,7 +66,7 @@ class FramePlan:
         self._judged = {"outputs", "targets"} <= arrays.keys() and "sample_losses" not in arrays
 
     def places(self, count: int, *, several: bool) -> str:
-        """Return the layout of a frame of ``count`` samples, encoded for its record.
+        """Return the layout of a frame of ``count`` samples, encoded for its record as a field.
 
         Args:
             count: How many samples there are.
@@ -74,7 +74,8 @@ class FramePlan:
         """
         text = self._texts.get((count, several))
         if text is None:
-            text = self._texts[count, several] = encode_json(self._found(count, several=several))
+            found = {"arrays": self._found(count, several=several)}
+            text = self._texts[count, several] = encode_json(found)
         return text
 
     def _found(self, count: int, *, several: bool) -> dict[str, tuple[str, list[int], int]]:

@@ -16,6 +16,7 @@ import numpy as np
 from trainmon.capture.arrays import Array
 from trainmon.capture.device_batch import DeviceBatch
 from trainmon.capture.frame_plan import FramePlan, goes_whole
+from trainmon.capture.recognised import Recipe, Recognised
 from trainmon.capture.sources import ArraySource, Problem, Reading, at_once, lengths, read
 from trainmon.channel import Kind, TrainerChannel, Word, pack_json
 
@@ -72,6 +73,7 @@ class FrameWriter:
         self.frame: _Frame | None = None
         """The frame under way, which waits for samples; None: there is none."""
         self._plans: dict[tuple[Any, ...], FramePlan] = {}
+        self._recognised = Recognised()
 
     @property
     def for_history(self) -> bool:
@@ -104,6 +106,10 @@ class FrameWriter:
         """Let go of the frame under way: its samples do not come."""
         self.frame = None
 
+    def recognise(self, batch: BatchEvent, request: FrameRequest) -> Recipe | None:
+        """Return how a batch is read, one in the CPU's memory; None where its kind is not known."""
+        return self._recognised.find(batch, request)
+
     def add(
         self,
         batch: BatchEvent,
@@ -112,6 +118,7 @@ class FrameWriter:
         now_ns: int,
         step_ns: int = 0,
         rows: Array | None = None,
+        recipe: Recipe | None = None,
     ) -> bool:
         """Add samples of a batch; True when the frame was handed to the relay.
 
@@ -124,17 +131,17 @@ class FrameWriter:
             now_ns: ``time.monotonic_ns()``.
             step_ns: How long a step takes: a frame does not wait for one that would come too late.
             rows: The samples that were chosen when they were sent for; None: choose.
+            recipe: What :meth:`recognise` says.
         """
         frame, self.frame = self.frame, None
         if frame is None:
             return False
-        given = lengths(batch, self._problem)
-        total = next(iter(given.values()), 0)
-        if rows is None and total:
-            most = min(request.max_samples - frame.count, at_once(batch, request.max_samples))
-            rows = self._choose(total, most)
-        chosen = self._choose(0, 0) if rows is None else rows
-        reading = read(batch, given, chosen, request, self._problem) if total else Reading()
+        room = request.max_samples - frame.count
+        if recipe is not None:
+            total, chosen = recipe.total, self._choose(recipe.total, min(room, recipe.most))
+            reading = recipe.read(batch, chosen)
+        else:
+            total, chosen, reading = self._read(batch, request, room, rows)
         if not reading:
             # Of useless samples the next are looked at when the next picture is due.
             self.frame = frame if frame.count or not total else None
@@ -149,6 +156,20 @@ class FrameWriter:
             self.frame = frame
             return False
         return self._hand_over(frame, step, request)
+
+    def _read(
+        self, batch: BatchEvent, request: FrameRequest, room: int, rows: Array | None
+    ) -> tuple[int, Array, Reading]:
+        """Return how many samples a batch has, which were chosen, and what was read of them."""
+        given = lengths(batch, self._problem)
+        total = next(iter(given.values()), 0)
+        if not total:
+            return 0, self._choose(0, 0), Reading()
+        if rows is None:
+            rows = self._choose(total, min(room, at_once(batch, request.max_samples)))
+        reading = read(batch, given, rows, request, self._problem)
+        self._recognised.learn(batch, request, total, rows, reading)
+        return total, rows, reading
 
     def _place(
         self, frame: _Frame, reading: Reading, total: int, request: FrameRequest, *, whole: bool
@@ -225,8 +246,8 @@ class FrameWriter:
             fields["drawn"] = frame.drawn
         if self._normalization:
             fields["normalization"] = self._normalization
-        arrays = plan.places(frame.count, several=frame.several) if plan else "{}"
-        record = pack_json(Kind.FRAME, fields, {"arrays": arrays})
+        arrays = plan.places(frame.count, several=frame.several) if plan else '{"arrays":{}}'
+        record = pack_json(Kind.FRAME, fields, arrays)
         if not self._channel.send_frame(frame.slot, record, self._channel.records.capacity // 8):
             self._channel.block.words[Word.THINNED_PICTURES] += 1
             return False

@@ -73,7 +73,7 @@ class Source(Protocol):
         """Copy the chosen samples, in their order."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: three are made for each picture, and that takes thrice as long
 class ArraySource:
     """Samples that are rows of one array."""
 
@@ -115,6 +115,8 @@ class Reading:
     """Of outputs and targets that hold something for every pixel: the axis of their classes."""
     drawn: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of outputs and targets that are pictures themselves, and do not go along."""
+    known_key: tuple[Any, ...] | None = None
+    """What ``key`` is, where that is known."""
 
     def __bool__(self) -> bool:
         return bool(self.arrays or self.words)
@@ -122,6 +124,8 @@ class Reading:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal where samples of two batches fit into one frame."""
+        if self.known_key is not None:
+            return self.known_key
         shapes = tuple((role, each.shape, each.dtype) for role, each in self.arrays.items())
         return (shapes, tuple(self.words), self.channels_first, tuple(self.maps.items()))
 

@@ -19,6 +19,7 @@ from trainmon.capture.device_batch import lies_on_device
 from trainmon.capture.framing import FrameWriter
 from trainmon.capture.landing import UnderWay, can_fetch, fetch_numbers
 from trainmon.capture.pace import Due, FramePace, is_dear
+from trainmon.capture.recognised import Recipe
 from trainmon.channel import TrainerChannel, Word, pack_step
 from trainmon.events import BatchEvent, EpochEvent, FrameRequest
 
@@ -281,10 +282,11 @@ class StepRecorder:
         batch = self._collect(raw)
         if batch is None:
             return
+        recipe = self._frames.recognise(batch, request)
         # A picture that is here waits all the same for the loss that it is shown with.
-        if not step.here or lies_on_device(batch):
+        if not step.here or (recipe is None and lies_on_device(batch)):
             self._send_for(batch, step, request, step_ns)
-        elif self._add(batch, step, request, now_ns, step_ns):
+        elif self._add(batch, step, request, now_ns, step_ns, recipe=recipe):
             self._relay.wake()
         spent_ns = clock() - started_ns
         self._wary = is_dear(spent_ns)
@@ -299,11 +301,12 @@ class StepRecorder:
         now_ns: int,
         step_ns: int,
         rows: Array | None = None,
+        recipe: Recipe | None = None,
     ) -> bool:
         fields = step.fields(self._batch_size(batch))
         if batch.mean_loss is not None and not self._is_loss(batch.mean_loss, step.loss):
             batch = replace(batch, sample_losses=None)
-        return self._frames.add(batch, fields, request, now_ns, step_ns, rows)
+        return self._frames.add(batch, fields, request, now_ns, step_ns, rows, recipe)
 
     def _is_loss(self, mean: Any, loss: float | None) -> bool:
         number = self._number("mean_loss", mean)

@@ -132,23 +132,20 @@ def _unpack_step(payload: bytes) -> StepRecord:
     )
 
 
-def pack_json(
-    kind: Kind, fields: Mapping[str, Any], encoded: Mapping[str, str] | None = None
-) -> bytes:
+def pack_json(kind: Kind, fields: Mapping[str, Any], encoded: str = "") -> bytes:
     """Return a record of any other kind.
 
     Args:
         kind: Of the record.
         fields: What it tells; at least one.
-        encoded: Further fields, each as :func:`encode_json` makes it.
+        encoded: Further fields, as :func:`encode_json` makes an object of them.
 
     Raises:
         TypeError: A value is no JSON.
     """
     text = encode_json(fields)
     if encoded:
-        more = ",".join(f"{encode_json(name)}:{value}" for name, value in encoded.items())
-        text = f"{{{more},{text[1:]}"
+        text = f"{encoded[:-1]},{text[1:]}"
     return bytes((kind,)) + text.encode()
 
 

@@ -1,4 +1,4 @@
-"""What a step without a picture passes through: little, for none of it is in the caches then."""
+"""What a step passes through: little, for none of it is in the caches then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 import trainmon
+from trainmon.channel import Real, Word
 from trainmon.config import Settings
 
 NOWHERE = "127.0.0.1:9"
@@ -59,3 +62,34 @@ def test_a_step_passes_through_few_functions() -> None:
             found = called(step)
             assert "__init__" not in found
             assert len(found) <= most, found
+
+
+def test_a_picture_like_the_one_before_passes_through_half_of_what_the_first_does() -> None:
+    """What a picture's kind has told once is not asked again."""
+    settings = Settings.from_environment(monitor=NOWHERE, exit_timeout_s=0.0, relay_linger_s=0.0)
+    with trainmon.start_session("calls", settings=settings) as session:
+        frames = session._steps._frames
+        block = frames._channel.block
+        shown = {
+            "images": np.zeros((16, 128, 128, 3), np.uint8),
+            "outputs": np.zeros((16, 10), np.float32),
+            "targets": np.zeros(16, np.int64),
+        }
+
+        def watched() -> list[str]:
+            """Return what a step calls that a picture is wanted of."""
+            session._steps._pace._beat_ns = -(10**18)
+            block.reals[Real.FRAMES_PER_SECOND] = 60.0
+            for slot in range(3):
+                frames._channel.slots.free(slot)
+            copied = block.words[Word.BYTES_COPIED]
+            found = called(lambda: session.batch_end(loss=0.5, metrics=METRICS, **shown))
+            assert block.words[Word.BYTES_COPIED] - copied == shown["images"].nbytes
+            return found
+
+        first = watched()
+        for _ in range(3):  # a frame for each slot
+            watched()
+        again = watched()
+        assert len(again) <= 70, again
+        assert len(again) < 0.6 * len(first)
