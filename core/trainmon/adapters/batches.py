@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from math import prod
 from numbers import Real
 from typing import Any
-
-import numpy as np
 
 from trainmon.capture.arrays import length
 
 __all__ = [
     "Part",
+    "SampleFinder",
     "Samples",
     "Where",
     "find_samples",
@@ -37,6 +38,8 @@ _MOST_DEPTH, _MOST_PARTS = 5, 64
 _IMAGE_NAMES = ("image", "img", "pixel", "picture", "x", "input")
 _TRUTH_NAMES = ("label", "target", "truth", "mask", "segmentation", "class", "y", "gt", "answer")
 _OTHER_NAMES = ("attention", "path", "file", "index", "idx", "id", "weight", "length", "meta")
+#: Kinds of batches remembered at most.
+_MOST_KINDS = 16
 #: The least edge, in pixels, at which an array without channels passes for grey pictures.
 _LEAST_GREY = 6
 
@@ -78,7 +81,7 @@ def is_whole(value: Any) -> bool:
 def same_size(one: Any, other: Any) -> bool:
     """Return whether two arrays have as many elements."""
     first, second = _shape(one), _shape(other)
-    return first is not None and second is not None and np.prod(first) == np.prod(second)
+    return first is not None and second is not None and prod(first) == prod(second)
 
 
 def look_up(batch: Any, where: Where) -> Any:
@@ -125,6 +128,82 @@ def find_samples(
     return Samples(count, pictures, truth, boxes, texts)
 
 
+class SampleFinder:
+    """Finds the samples of a training's batches; of such as it has seen before without a search.
+
+    A batch is such as another where it is a list, a tuple or a dict of arrays of the same shapes
+    and types: where what is in them tells nothing, and a search passes through eighty functions.
+
+    Args:
+        images: Where the pictures are; see :func:`find_samples`.
+        targets: Where the truth is.
+    """
+
+    def __init__(self, images: Where | None = None, targets: Where | None = None) -> None:
+        self._images, self._targets = images, targets
+        self._known: dict[tuple[Any, ...], tuple[int, _Place | None, _Place | None]] = {}
+
+    def find(self, batch: Any) -> Samples:
+        """Find pictures, truth, boxes and texts in a batch; see :func:`find_samples`.
+
+        Raises:
+            LookupError: What was told to be somewhere is not there.
+        """
+        kind = _kind_of(batch)
+        known = self._known.get(kind) if kind else None
+        if known is not None:
+            count, images, targets = known
+            return Samples(count, _part_at(batch, images), _part_at(batch, targets))
+        found = find_samples(batch, images=self._images, targets=self._targets)
+        if kind and not (callable(self._images) or callable(self._targets)):
+            self._learn(kind, batch, found)
+        return found
+
+    def _learn(self, kind: tuple[Any, ...], batch: Any, found: Samples) -> None:
+        if found.boxes is not None or found.texts is not None:
+            return
+        keys = list(batch) if isinstance(batch, dict) else range(len(batch))
+        places = []
+        for part in (found.images, found.targets):
+            at = None if part is None else next((k for k in keys if batch[k] is part.value), None)
+            if part is not None and at is None:
+                return  # deeper, or made of several
+            places.append(None if part is None else _Place(part.path, at))
+        if len(self._known) >= _MOST_KINDS:
+            self._known.clear()
+        self._known[kind] = (found.count, places[0], places[1])
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    key: Any
+
+
+def _part_at(batch: Any, place: _Place | None) -> Part | None:
+    return None if place is None else Part(place.path, batch[place.key])
+
+
+def _kind_of(batch: Any) -> tuple[Any, ...]:
+    """Return what tells a batch from those of another kind; empty where its contents might."""
+    if type(batch) is dict:
+        names, values = tuple(batch), list(batch.values())
+    elif type(batch) in (list, tuple):
+        names, values = (), batch
+    else:
+        return ()
+    # That one array stands at two places tells, too: it is no truth of itself.
+    if not 0 < len(values) <= _MOST_PARTS or len({*map(id, values)}) < len(values):
+        return ()
+    kind: list[Any] = [type(batch), names]
+    for value in values:
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        if dtype is None or not isinstance(shape, tuple):
+            return ()
+        kind += (type(value), shape, dtype)
+    return tuple(kind)
+
+
 def parts_of(batch: Any, path: str = "batch") -> list[Part]:
     """Return the arrays, boxes and texts of a batch in their order; at most 64."""
     found: list[Part] = []
@@ -138,7 +217,7 @@ def parts_of(batch: Any, path: str = "batch") -> list[Part]:
 def _shape(value: Any) -> tuple[int, ...] | None:
     shape = getattr(value, "shape", None)
     try:
-        return None if shape is None or callable(shape) else tuple(int(edge) for edge in shape)
+        return None if shape is None or callable(shape) else tuple(map(int, shape))
     except (TypeError, ValueError):  # of unknown size, as in a graph that is being traced
         return None
 
@@ -205,9 +284,14 @@ def _are_texts(part: Part) -> bool:
     return _is_row(value) and isinstance(value[0], str) and not named_otherwise
 
 
-def _named(part: Part, names: Sequence[str]) -> bool:
+def _named(part: Part, names: tuple[str, ...]) -> bool:
     """Return whether the last step to a part is, or holds as a word, one of some names."""
-    last = part.path.replace("]", "").replace("'", "").replace("[", ".").rpartition(".")[2].lower()
+    return _leads_to(part.path, names)
+
+
+@lru_cache(maxsize=1024)  # a loader's batches have the same parts, looked at while training waits
+def _leads_to(path: str, names: tuple[str, ...]) -> bool:
+    last = path.replace("]", "").replace("'", "").replace("[", ".").rpartition(".")[2].lower()
     words = last.replace("-", "_").split("_")
     return any(word in (name, f"{name}s", f"{name}es") for word in words for name in names) or any(
         len(name) > 3 and name in last for name in names

@@ -16,9 +16,9 @@ from typing import Any
 from trainmon.adapters import TokenTexts
 from trainmon.adapters.batches import (
     Part,
+    SampleFinder,
     Samples,
     Where,
-    find_samples,
     is_array,
     is_whole,
     look_up,
@@ -88,6 +88,7 @@ class StepCapture:
 
     def __init__(self, overrides: Overrides) -> None:
         self._overrides = overrides
+        self._finder = SampleFinder(overrides.images, overrides.targets)
         self._losses = LossCalls()
         self._children: dict[str, Any] = {}
         self._hooks: list[Any] = []
@@ -143,7 +144,7 @@ class StepCapture:
 
     def _found(self, batch: Any) -> Samples:
         given = self._overrides
-        found = find_samples(batch, images=given.images, targets=given.targets)
+        found = self._finder.find(batch)
         if given.texts is None and found.count:
             return found
         return find_texts(batch, given.texts, given.targets, self.decode) or found

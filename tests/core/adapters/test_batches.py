@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from trainmon.adapters.batches import find_samples, look_up, parts_of
+from trainmon.adapters import batches
+from trainmon.adapters.batches import SampleFinder, Samples, find_samples, look_up, parts_of
 
 PICTURES = np.zeros((4, 3, 8, 8), np.float32)
 GREY = np.zeros((4, 8, 8), np.float32)
@@ -106,3 +107,75 @@ def test_a_batch_without_end_is_not_searched_for_ever() -> None:
     nest.append(nest)
     assert parts_of(nest) == []
     assert len(parts_of([PICTURES] * 5000)) == 64
+
+
+def _paths(found: Samples) -> tuple[int, str | None, str | None]:
+    return (
+        found.count,
+        None if found.images is None else found.images.path,
+        None if found.targets is None else found.targets.path,
+    )
+
+
+LIKE = {
+    "a list": lambda: [np.random.rand(4, 8, 8, 3).astype(np.float32), np.arange(4)],
+    "a tuple, turned round": lambda: (np.arange(4), np.random.rand(4, 3, 8, 8).astype(np.float32)),
+    "a dict": lambda: {"label": np.arange(4), "pixels": np.zeros((4, 8, 8, 3), np.uint8)},
+    "without truth": lambda: (np.zeros((4, 8, 8, 3), np.uint8),),
+    "without pictures": lambda: (np.zeros((4, 10), np.float32), np.arange(4)),
+}
+
+
+@pytest.mark.parametrize("like", LIKE)
+def test_a_batch_like_one_before_is_not_searched(
+    like: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found is the new one's, at the same places."""
+    finder = SampleFinder()
+    first = finder.find(LIKE[like]())
+    batch = LIKE[like]()
+    wanted = find_samples(batch)
+    monkeypatch.setattr(batches, "find_samples", None)  # nobody asks
+    found = finder.find(batch)
+    assert _paths(found) == _paths(first) == _paths(wanted)
+    for part, other in ((found.images, wanted.images), (found.targets, wanted.targets)):
+        assert (None if part is None else id(part.value)) == (other and id(other.value))
+
+
+UNLIKE = {
+    "another shape": lambda images, labels: [images[:, :7], labels],
+    "another type": lambda images, labels: [images, labels.astype(np.float32)],
+    "another order": lambda images, labels: [labels, images],
+    "another container": lambda images, labels: (images, labels),
+    "more": lambda images, labels: [images, labels, np.arange(9)],
+    "texts": lambda images, labels: [images, ["a", "b", "c", "d"]],
+    "the pictures twice": lambda images, _: [images, images],
+}
+
+
+@pytest.mark.parametrize("unlike", UNLIKE)
+def test_any_other_batch_is_searched(unlike: str) -> None:
+    """And found as if no other had been."""
+    finder = SampleFinder()
+    images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.arange(4)
+    finder.find([images, labels])
+    finder.find([images.copy(), images.copy()])
+    batch = UNLIKE[unlike](images, labels)
+    assert _paths(finder.find(batch)) == _paths(find_samples(batch))
+
+
+def test_where_a_function_tells_the_place_it_is_asked_each_time() -> None:
+    """It may look at what is in the batch."""
+    finder = SampleFinder(targets=lambda batch: batch[int(batch[1][0])])
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    for place in (1, 2):
+        batch = [images.copy(), np.full(4, place), np.arange(4)]
+        assert finder.find(batch).targets.value is batch[place]
+
+
+def test_few_kinds_of_batches_are_remembered() -> None:
+    """Sentences of ever other lengths hold no memory."""
+    finder = SampleFinder()
+    for length in range(8, 60):
+        finder.find([np.zeros((4, length, 8, 3), np.uint8), np.arange(4)])
+    assert len(finder._known) <= 16
