@@ -129,8 +129,17 @@ def _kind_of(batch: BatchEvent, request: FrameRequest) -> tuple[Any, ...]:
             kind += (value.shape, value.strides, value.dtype)
         elif value is None:
             kind.append(None)
-        elif type(value) is tensor and value.layout is torch.strided and value.device.type == "cpu":
+        elif type(value) is tensor and _lies_as_numpy(value, torch):
             kind += (value.shape, value.stride(), value.dtype)
         else:
             return ()
     return tuple(kind)
+
+
+def _lies_as_numpy(tensor: Any, torch: Any) -> bool:
+    """Return whether :func:`tensor_as_numpy` reads it; of types that nobody reads none is learnt."""
+    return (
+        tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.dtype is not torch.bfloat16
+    )

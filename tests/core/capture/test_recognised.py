@@ -117,6 +117,18 @@ def test_tensors_are_recognised(ends, layout: str) -> None:
     np.testing.assert_array_equal(found["batch_outputs"], again.outputs.detach().numpy())
 
 
+def test_a_type_that_numpy_does_not_know_is_read_anew(ends) -> None:
+    """A bfloat16 tensor has to be widened, and a small one is as if it had come as float32."""
+    torch = pytest.importorskip("torch")
+    images, targets = torch.rand(16, 3, 8, 8), torch.arange(16)
+    narrow = BatchEvent(images=images.bfloat16(), outputs=images.mean((2, 3)), targets=targets)
+    writer = Writer(ends)
+    for _ in range(2):
+        known, _, found = writer.show(narrow)
+        assert not known
+        np.testing.assert_array_equal(found["targets"], found["sample_indices"])
+
+
 def test_gathered_batches_are_recognised(ends) -> None:
     """Four of five samples make one frame of sixteen."""
     writer = Writer(ends)

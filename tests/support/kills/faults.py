@@ -296,5 +296,5 @@ KINDS = {
         rate=1000,
         viewer_queue_bytes=64 << 10,
     ),
-    "outage": Kind("outage, one in fifty of 18,000 steps (half an hour)", _outage),
+    "outage": Kind("outage, one in fifty of 18,000 steps (half an hour)", _outage, rate=100),
 }
