@@ -137,7 +137,7 @@ def _kind_of(batch: BatchEvent, request: FrameRequest) -> tuple[Any, ...]:
 
 
 def _lies_as_numpy(tensor: Any, torch: Any) -> bool:
-    """Return whether :func:`tensor_as_numpy` reads it; of types that nobody reads none is learnt."""
+    """Return whether :func:`tensor_as_numpy` reads it; types that nobody reads are not learnt."""
     return (
         tensor.layout is torch.strided
         and tensor.device.type == "cpu"

@@ -4,6 +4,8 @@ A record gets its number when it is taken in, and is not changed after. A commit
 came since the last one to the spool; only then may it be sent. Its sequence on the wire is its
 number and a base, which is other than 0 only where somebody has stored records under this name
 that are not in the spool: those that an earlier relay could not write, or a spool that was lost.
+Whether there are any only the monitor tells, when it is registered with: until then it is not known
+which of its numbers are of the records here, so the spool says of those that none was sent.
 
 In memory are what is under way, what is sent next, and what could not be written: while the disk
 fails, records are kept there, and sent from there.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from trainmon.relay import room
 from trainmon.relay.entry import Entry, RecordKind, losses_in
@@ -56,11 +59,14 @@ class Outbox:
         self._losses = losses
         self._spool = spool
         self._on_failure = on_failure
-        marks = Frame(0, 0, 0, 1) if spool is None else spool.journal.newest
+        marks = Frame(0, 0, 0, 0, 1) if spool is None else spool.journal.newest
         self._position, self._state = marks.position, marks.state
         self._base = marks.base
-        self._last = self._committed = self._reach = marks.first - 1
-        """Newest number given; that may be sent; that may ever have been sent."""
+        self._last = self._committed = marks.first - 1
+        """Newest number given; that may be sent."""
+        self._reach = marks.reach
+        """Newest number that may ever have been sent."""
+        self._has_registered = False
         self._newest_else = self._last
         """Newest number that may be of something else than scalars."""
         oldest = 1 if spool is None else spool.journal.first
@@ -222,8 +228,8 @@ class Outbox:
             self._unwritten_bytes -= size
 
     def _frame(self, records: list[Entry], position: int, state: bytes) -> Frame:
-        first = records[0].number if records else self._committed + 1
-        return Frame(position, self._base, self._acked, first, records, state)
+        reach = records[-1].number if self._has_registered else self._reach
+        return Frame(position, self._base, self._acked, reach, records[0].number, records, state)
 
     def _fail(self, error: OSError) -> None:
         self._retry_s = time.monotonic() + _RETRY_S
@@ -243,7 +249,7 @@ class Outbox:
         if stored > self._reach:  # of records under our name that we do not have
             self._base += stored - self._reach
             stored = self._reach
-            self._write_marks()
+        self._has_registered = True
         oldest = self._unwritten[0].number if self._unwritten else self._last + 1
         if self._new:
             oldest = min(oldest, self._new[0].number)
@@ -254,13 +260,26 @@ class Outbox:
         self._acked = self._read_to = max(stored, oldest - 1)
         self._forget(self._acked)
 
-    def _write_marks(self) -> None:
-        """Let a relay that follows know of the base before anything is sent with it."""
-        if self._spool is not None and not self._unwritten:
-            try:
-                self._spool.write(self._frame([], self._position, self._state))
-            except OSError as error:
-                self._fail(error)
+    def _tells_of_base(self) -> bool:
+        """Let a relay that follows know of the base before a record on disk is sent with it.
+
+        It could else take what it finds for what the monitor has, and drop it. Returns False where
+        the disk fails: then the record waits there.
+        """
+        if self._spool is None:
+            return True
+        journal = self._spool.journal
+        marks, last = journal.newest, journal.last
+        if last <= self._acked or (marks.base == self._base and marks.reach >= last):
+            return True
+        if self.failing and time.monotonic() < self._retry_s:
+            return False
+        try:  # a few bytes, for which a disk may be filled
+            journal.write(replace(marks, base=self._base, acknowledged=self._acked, reach=last))
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
 
     def next(self) -> Entry | None:
         """Return the next record to send, with its sequence.
@@ -277,7 +296,7 @@ class Outbox:
 
     def peek(self) -> Entry | None:
         """Return the record that :meth:`next` would."""
-        if self._in_flight_bytes >= _IN_FLIGHT_BYTES:
+        if self._in_flight_bytes >= _IN_FLIGHT_BYTES or not self._tells_of_base():
             return None
         if self._sent == len(self._window):
             self._fill_window()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from trainmon.relay.entry import Entry, RecordKind
@@ -307,10 +309,15 @@ class FailingSpool(Spool):
 
     fails = False
 
-    def write(self, frame: Frame) -> None:
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        super().__init__(folder, limit_bytes)
+        self._write = self.journal.write
+        self.journal.write = self._write_or_fail  # type: ignore[method-assign]
+
+    def _write_or_fail(self, frame: Frame) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        super().write(frame)
+        self._write(frame)
 
 
 @pytest.fixture
@@ -357,6 +364,45 @@ def test_sequences_that_only_a_monitor_knows_are_never_given_again(follow):
     epochs(third, 4)
     found = [(sequence, request.epoch_data.epoch) for sequence, request in sent(third)]
     assert found == [(4, 3), (5, 4)]
+
+
+def test_what_a_relay_wrote_that_never_registered_is_no_record_the_monitor_has(follow):
+    """Of one number are a record that only the monitor has, and one that is only on disk."""
+    first, disk = follow()
+    first.registered(None)
+    epochs(first, 0)
+    disk.fails = True
+    epochs(first, 1, 2)
+    assert [sequence for sequence, _ in sent(first)] == [1, 2, 3]
+    for number in (3, 4):  # killed before they were linked
+        epochs(follow()[0], number)
+    last, _ = follow()
+    last.registered(3)
+    found = [(sequence, request.epoch_data.epoch) for sequence, request in sent(last)]
+    assert found == [(4, 3), (5, 4)]
+
+
+def test_a_record_on_disk_is_not_sent_while_the_disk_cannot_tell_its_number(follow):
+    """Else a relay that follows would take it for one of those that only the monitor has."""
+    first, disk = follow()
+    disk.fails = True
+    first.registered(None)
+    epochs(first, 0, 1)
+    assert [sequence for sequence, _ in sent(first)] == [1, 2]
+    second, disk = follow()
+    epochs(second, 2, 3)
+    disk.fails = True
+    second.registered(2)
+    assert second.next() is None
+    assert second.failing
+    disk.fails = False
+    assert second.next() is None  # a disk is not tried again at once
+    second._retry_s = 0.0
+    assert second.next().sequence == 3
+    third, _ = follow()  # killed after the first of two had arrived
+    third.registered(3)
+    found = [(sequence, request.epoch_data.epoch) for sequence, request in sent(third)]
+    assert found == [(4, 3)]
 
 
 def test_a_monitor_with_an_empty_store_gets_what_is_still_on_disk(follow):

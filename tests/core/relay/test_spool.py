@@ -28,7 +28,7 @@ def frame(first: int, *messages: bytes, position: int = 0, state: bytes = b"{}")
         Entry(KINDS[number % len(KINDS)], message, number % 2 == 1, number)
         for number, message in enumerate(messages, first)
     ]
-    return Frame(position, 7, 3, first, records, state)
+    return Frame(position, 7, 3, 0, first, records, state)
 
 
 def facts(entries: list[Entry]) -> list[tuple]:

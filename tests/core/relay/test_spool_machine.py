@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from hypothesis import settings
@@ -17,6 +18,7 @@ from trainmon.relay.entry import RecordKind
 from trainmon.relay.losses import LossCounter
 from trainmon.relay.outbox import Outbox
 from trainmon.relay.spool import Spool
+from trainmon.relay.spool.journal import Journal
 from trainmon.v1.telemetry_pb2 import EpochData, TelemetryRequest
 
 SPOOL_BYTES = 1 << 18
@@ -192,7 +194,8 @@ class Delivery(RuleBasedStateMachine):
         def fails(_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        self.spool.write = self.spool.journal.write if self.disk_works else fails  # type: ignore[method-assign]
+        journal = self.spool.journal
+        journal.write = partial(Journal.write, journal) if self.disk_works else fails  # type: ignore[method-assign]
 
     # --- what holds -------------------------------------------------------------------------------
 

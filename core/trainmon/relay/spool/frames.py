@@ -1,9 +1,9 @@
 """One frame: what one turn of the relay kept. On disk it is whole, or it is not there.
 
-All numbers are little-endian. A frame is ``TMf1``, the bytes of its body (u32), the body's CRC-32
-(u32) and the body: position (u64), base (u64), acknowledged (u64), number of its first record
-(u64), how many records (u32), bytes of state (u32), the state (JSON), and each record's kind (u8),
-flags (u8), bytes of message (u32) and message: a serialised TelemetryRequest without session,
+All numbers are little-endian. A frame is ``TMf2``, the bytes of its body (u32), the body's CRC-32
+(u32) and the body: position (u64), base (u64), acknowledged (u64), reach (u64), number of its first
+record (u64), how many records (u32), bytes of state (u32), the state (JSON), and each record's kind
+(u8), flags (u8), bytes of message (u32) and message: a serialised TelemetryRequest without session,
 producer and sequence.
 """
 
@@ -19,9 +19,9 @@ from trainmon.relay.entry import Entry, RecordKind
 __all__ = ["LEAST_BYTES", "Frame", "body_length", "bytes_on_disk", "pack", "unpack"]
 
 _HEAD = struct.Struct("<4sII")
-_BODY = struct.Struct("<QQQQII")
+_BODY = struct.Struct("<QQQQQII")
 _RECORD = struct.Struct("<BBI")
-_MAGIC = b"TMf1"
+_MAGIC = b"TMf2"
 _LAST = 1
 #: Numbers of kinds never change: they are in files.
 _CODES = {
@@ -46,6 +46,8 @@ class Frame:
     """What a record's sequence is above its number; the newest frame's holds for all."""
     acknowledged: int
     """Number up to which the monitor had everything; it may have more."""
+    reach: int
+    """Number up to which records may have been sent with this base; none behind it was."""
     first: int
     """Number of the first record, or of the next one where there is none."""
     records: Sequence[Entry] = ()
@@ -65,6 +67,7 @@ def pack(frame: Frame) -> bytes:
             frame.position,
             frame.base,
             frame.acknowledged,
+            frame.reach,
             frame.first,
             len(frame.records),
             len(frame.state),
@@ -100,7 +103,7 @@ def unpack(data: bytes) -> Frame:
     if body_length(data) != len(body) or _HEAD.unpack_from(data)[2] != zlib.crc32(body):
         raise ValueError("the frame is torn or corrupt")
     try:
-        position, base, acknowledged, first, count, state_bytes = _BODY.unpack_from(body)
+        position, base, acknowledged, reach, first, count, state_bytes = _BODY.unpack_from(body)
         start = _BODY.size + state_bytes
         records = []
         for number in range(first, first + count):
@@ -112,4 +115,4 @@ def unpack(data: bytes) -> Frame:
     except (struct.error, KeyError) as error:
         raise ValueError(f"a frame of another version: {error}") from error
     state = bytes(body[_BODY.size : _BODY.size + state_bytes])
-    return Frame(position, base, acknowledged, first, records, state)
+    return Frame(position, base, acknowledged, reach, first, records, state)

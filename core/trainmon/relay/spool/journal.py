@@ -12,7 +12,7 @@ from trainmon.relay.spool.segment import Segment, segments_in
 
 __all__ = ["Journal"]
 
-_EMPTY = Frame(position=0, base=0, acknowledged=0, first=1)
+_EMPTY = Frame(position=0, base=0, acknowledged=0, reach=0, first=1)
 
 
 class Journal:
