@@ -286,13 +286,11 @@ class Sampler:
         """Return the key of the pictures; empty where there are none."""
         if self._choice.images:
             return self._choice.images if self._choice.images in inputs else ""
-        names = ("pixel_values", *(name for name in inputs if name != "pixel_values"))
+        if _is_pictures(inputs.get("pixel_values")):
+            return "pixel_values"
         # What a model is to restore of its pictures is named as their truth.
-        truths = set(self._truth_names()) - {"pixel_values"}
-        for name in names:
-            if name not in truths and _is_pictures(inputs.get(name)):
-                return name
-        return ""
+        truths = set(self._truth_names())
+        return next((n for n in inputs if n not in truths and _is_pictures(inputs[n])), "")
 
     def _truth_names(self) -> Sequence[str]:
         if self._choice.truth:

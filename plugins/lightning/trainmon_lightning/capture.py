@@ -223,11 +223,10 @@ class StepCapture:
         told = self._overrides.outputs
         if isinstance(told, str) and told in self._children:
             return _Prediction(told, _first_array(self._children[told]), _TOLD)
-        best: _Prediction | None = None
-        for found in (*self._loss_arguments(), *(() if several else self._child_outputs())):
-            if self._fits(found.value) and (best is None or found.sureness > best.sureness):
-                best = found
-        return best
+        fitting = [found for found in self._loss_arguments() if self._fits(found.value)]
+        if not fitting and not several:
+            fitting = [found for found in self._child_outputs() if self._fits(found.value)]
+        return max(fitting, key=lambda found: found.sureness, default=None)
 
     def _loss_arguments(self) -> Iterator[_Prediction]:
         truth = self._samples.targets
@@ -268,8 +267,8 @@ class StepCapture:
                 return None
             return _Prediction("outputs= (as told)", look_up(returned, told), _TOLD)
         if isinstance(returned, Mapping):
-            for name in _RETURNED:
-                value = _first_array(returned.get(name))
+            for name in filter(returned.__contains__, _RETURNED):
+                value = _first_array(returned[name])
                 if self._fits(value) and not is_whole(value):
                     return _Prediction(f"training_step's {name!r}", value, _TOLD)
         return None
