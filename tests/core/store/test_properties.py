@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from trainmon.monitor.store.base import MetricsQuery, Record
-from trainmon.monitor.store.columns import Rows
+from trainmon.monitor.store.columns import Rows, merge_rows
 from trainmon.monitor.store.durable import compaction, ledger
 from trainmon.monitor.store.durable.codec import decode_rows, encode_rows, pack, unpack
 from trainmon.monitor.store.durable.store import SqlStore
@@ -45,6 +45,21 @@ def test_rows_are_written_as_protobuf_writes_them(rows, merged, name, attempt):
     again = decode_rows(unpack(pack(read.SerializeToString())))
     for field, column in zip(fields, columns[: 6 if merged and rows else 3], strict=False):
         np.testing.assert_array_equal(getattr(again, field), column)
+
+
+HUGE = 1.7976931348623157e308
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_mean_of_what_is_as_large_as_a_double_can_be_is_one(merged):
+    """Also of both signs, where the sums of either are beyond any double."""
+    values = np.array([HUGE, HUGE, -HUGE, -HUGE, HUGE, HUGE, HUGE / 2, 1.0, 3.0])
+    steps, counts = np.arange(9.0), np.ones(9)
+    rows = (
+        Rows(steps, steps, values, values, values, counts) if merged else Rows(steps, steps, values)
+    )
+    found = merge_rows(rows, np.array([0, 4, 7]))
+    np.testing.assert_allclose(found.values, [0.0, HUGE / 6 * 5, 2.0])
 
 
 @given(st.binary(max_size=200))

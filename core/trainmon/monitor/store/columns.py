@@ -23,6 +23,8 @@ _FIRST_ROWS = 64
 #: have twice as many columns, so less than four would free nothing.
 _COLLAPSE_FIRST, _COLLAPSE_AGAIN = 4, 2
 _MAX_COUNT = 0xFFFFFFFF
+#: Of the greatest doubles so many add up to no more than one: as many as a bucket can count.
+_PART = 2.0**-64
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def merge_rows(rows: Rows, starts: NDArray[np.intp]) -> Rows:
     Returns:
         B rows. A bucket without a finite value has NaN for its value and extremes.
     """
-    with np.errstate(all="ignore"):  # sums of huge values overflow; the mean is clipped below
+    with np.errstate(all="ignore"):  # sums of huge values overflow: see _means
         return _merge(rows, starts)
 
 
@@ -116,26 +118,38 @@ def _merge(rows: Rows, starts: NDArray[np.intp]) -> Rows:
     if finite.all() and rows.minimums is None:
         low = np.minimum.reduceat(minimums, starts)
         high = np.maximum.reduceat(maximums, starts)
-        total = np.add.reduceat(rows.values, starts)
         weight = rows_in = np.diff(np.append(starts, len(rows))).astype(np.float64)
+        mean = _means(rows.values, None, weight, starts)
     else:
         low = np.minimum.reduceat(np.where(np.isfinite(minimums), minimums, np.inf), starts)
         high = np.maximum.reduceat(np.where(np.isfinite(maximums), maximums, -np.inf), starts)
         weights = np.where(finite, counts, 0.0)
-        total = np.add.reduceat(np.where(finite, rows.values, 0.0) * weights, starts)
         weight = np.add.reduceat(weights, starts)
+        mean = _means(np.where(finite, rows.values, 0.0), weights, weight, starts)
         rows_in = np.add.reduceat(counts, starts)
     known = (weight > 0) & np.isfinite(low) & np.isfinite(high)
-    mean = np.where(known, total / weight, np.nan)
     return Rows(
         steps=rows.steps[starts],
         times=rows.times[starts],
         # A mean of doubles may be rounded past its neighbours; within the extremes it is true.
-        values=np.clip(mean, np.where(known, low, np.nan), np.where(known, high, np.nan)),
+        values=np.where(known, np.clip(mean, low, high), np.nan),
         minimums=np.where(known, low, np.nan),
         maximums=np.where(known, high, np.nan),
         counts=rows_in,
     )
+
+
+def _means(
+    values: Doubles, weights: Doubles | None, weight: Doubles, starts: NDArray[np.intp]
+) -> Doubles:
+    """Return the mean of each bucket; ``weight`` is the sum of its weights, None: all are 1."""
+    total = np.add.reduceat(values if weights is None else values * weights, starts)
+    whole = np.isfinite(total)
+    if whole.all():
+        return total / weight
+    # The sum of what is as large as a double can be is beyond any: that of a part of each is not.
+    parts = values * _PART if weights is None else values * _PART * weights
+    return np.where(whole, total / weight, np.add.reduceat(parts, starts) / weight / _PART)
 
 
 class Columns:
