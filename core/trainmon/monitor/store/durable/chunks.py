@@ -104,7 +104,7 @@ def _extent(rows: Rows) -> dict[str, Any]:
     minimums, maximums, counts = rows.with_extremes()
     known = np.isfinite(rows.values)
     low, high = minimums[np.isfinite(minimums)], maximums[np.isfinite(maximums)]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         total = float((rows.values[known] * counts[known]).sum())
     return {
         "count": float(counts.sum()),
