@@ -19,7 +19,11 @@ T = TypeVar("T")
 
 
 def eventually(
-    read: Callable[[], T], what: str, timeout_s: float = 30, until: Callable[[T], object] = bool
+    read: Callable[[], T],
+    what: str,
+    timeout_s: float = 30,
+    until: Callable[[T], object] = bool,
+    every_s: float = 0.02,
 ) -> T:
     """Return what ``read`` returns once ``until`` accepts it; fail with the last after the time.
 
@@ -32,7 +36,7 @@ def eventually(
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}; last seen: {value!r}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 class Stack:

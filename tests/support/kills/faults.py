@@ -32,7 +32,7 @@ class Kind:
     gateway: bool = False
     """Whoever watches and sends commands does so through a gateway."""
     small_disk: bool = False
-    rate: float = 300
+    rate: float = 150
     """Steps a second of each training."""
     viewer_queue_bytes: int = 4 << 20
     """What may wait at the monitor for one viewer."""
@@ -266,7 +266,7 @@ def _outage(stand: Stand) -> None:
         sessions = stand.sessions()
         return run.name in sessions and sessions[run.name].global_step >= newest
 
-    eventually(arrived, "all of the outage delivered", 300)
+    eventually(arrived, "all of the outage delivered", 300, every_s=0.1)
 
 
 KINDS = {
@@ -293,8 +293,8 @@ KINDS = {
     "viewer": Kind(
         "viewers that stop reading",
         _viewer_that_reads_nothing,
-        rate=1000,
+        rate=300,
         viewer_queue_bytes=64 << 10,
     ),
-    "outage": Kind("outage, one in fifty of 18,000 steps (half an hour)", _outage, rate=100),
+    "outage": Kind("outage, one in fifty of 18,000 steps (half an hour)", _outage, rate=50),
 }

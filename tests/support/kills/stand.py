@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Collection
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import grpc
@@ -52,7 +52,7 @@ class Stand:
         folder: Path,
         seed: int,
         *,
-        rate: float = 300,
+        rate: float = 150,
         gateway: bool = False,
         small_disk: bool = False,
         viewer_queue_bytes: int = 4 << 20,
@@ -79,24 +79,31 @@ class Stand:
         self._has_gateway = gateway
         self.runs: list[Run] = []
         self._syncs: list[Process] = []
+        self._viewing = ExitStack()
         self.commander = Commander(self)
         self.watcher = Watcher(self)
 
     def __enter__(self) -> Self:
-        self._viewing = viewer(f"127.0.0.1:{self.port}")
-        self.viewer: Viewer = self._viewing.__enter__()
+        try:
+            self._begin()
+        except BaseException:  # whoever ends this early wants no process of it left either
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        self.viewer: Viewer = self._viewing.enter_context(viewer(f"127.0.0.1:{self.port}"))
         self.monitor.start()
         if self._has_gateway:
             self.gateway.start()
         self.wait_for_monitor()
         self.commander.start()
         self.watcher.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.commander.stop()
         self.watcher.stop()
-        self._viewing.__exit__(None, None, None)
+        self._viewing.close()
         for run in self.runs:
             if run.process.alive:
                 run.kill_both(relay_first=False)
@@ -148,7 +155,7 @@ class Stand:
                 and (run.name not in sessions or sessions[run.name].state != wanted)
             ]
 
-        eventually(others, f"runs are shown as {state}", 60, lambda found: not found)
+        eventually(others, f"runs are shown as {state}", 60, lambda found: not found, every_s=0.1)
 
     def wait_for_monitor(self) -> None:
         """Wait until the monitor takes connections."""

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=float, default=300, help="steps a second; 0: no limit")
+    parser.add_argument("--rate", type=float, default=150, help="steps a second; 0: no limit")
     options = parser.parse_args()
     folder: Path = options.folder
     log = os.open(folder / "steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
