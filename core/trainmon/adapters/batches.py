@@ -150,7 +150,10 @@ class SampleFinder:
             LookupError: What was told to be somewhere is not there.
         """
         kind = _kind_of(batch)
-        known = self._known.get(kind) if kind else None
+        try:
+            known = self._known.get(kind) if kind else None
+        except TypeError:  # a stranger's type of numbers, which has no hash
+            kind, known = (), None
         if known is not None:
             count, images, targets = known
             return Samples(count, _part_at(batch, images), _part_at(batch, targets))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "NUMBERS",
     "Array",
     "OnDeviceError",
     "as_numpy",
@@ -36,7 +37,7 @@ _FRAMEWORKS = frozenset({"torch", "jax", "jaxlib", "tensorflow", "cupy"})
 #: A batch this small is read whole at no cost to speak of, also where that is a copy.
 _SMALL = 1 << 14
 #: Kinds of types, as NumPy calls them: truth values, whole numbers of either kind, real numbers.
-_NUMBERS = "biuf"
+NUMBERS = "biuf"
 
 
 _known: dict[type, str] = {}
@@ -144,7 +145,7 @@ def as_numpy(value: Any) -> Array:
     Raises:
         TypeError: It is no array of numbers, or lies on an accelerator.
     """
-    if type(value) is np.ndarray and value.dtype.kind in _NUMBERS:
+    if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
         return value  # what most loops show, and quickly
     _refuse_device(value)
     return _here_as_numpy(value)
@@ -153,7 +154,7 @@ def as_numpy(value: Any) -> Array:
 def _here_as_numpy(value: Any) -> Array:
     # asarray, for a subclass (a matrix, a masked array) would index in a way of its own.
     array = np.asarray(_torch_as_numpy(value) if _framework_of(type(value)) == "torch" else value)
-    if array.dtype.kind in _NUMBERS:
+    if array.dtype.kind in NUMBERS:
         return array
     if array.dtype.name != "bfloat16":
         raise TypeError(f"an array of {array.dtype}, where numbers were expected")
@@ -164,7 +165,7 @@ def reads_in_place(value: Any) -> bool:
     """Return whether :func:`as_numpy` costs next to nothing, however large the batch."""
     if isinstance(value, np.ndarray):
         dtype = value.dtype  # whose name is put together anew each time it is asked for
-        return dtype.kind in _NUMBERS or dtype.name != "bfloat16" or value.size <= _SMALL
+        return dtype.kind in NUMBERS or dtype.name != "bfloat16" or value.size <= _SMALL
     if _framework_of(type(value)) == "torch":
         return not _is_bfloat16(value) or value.numel() <= _SMALL
     if isinstance(value, (list, tuple)):

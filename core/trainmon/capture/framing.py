@@ -137,11 +137,8 @@ class FrameWriter:
         if frame is None:
             return False
         room = request.max_samples - frame.count
-        if recipe is not None:
-            total, chosen = recipe.total, self._choose(recipe.total, min(room, recipe.most))
-            reading = recipe.read(batch, chosen)
-        else:
-            total, chosen, reading = self._read(batch, request, room, rows)
+        known = None if recipe is None else self._read_as_known(batch, recipe, room)
+        total, chosen, reading = known or self._read(batch, request, room, rows)
         if not reading:
             # Of useless samples the next are looked at when the next picture is due.
             self.frame = frame if frame.count or not total else None
@@ -156,6 +153,16 @@ class FrameWriter:
             self.frame = frame
             return False
         return self._hand_over(frame, step, request)
+
+    def _read_as_known(
+        self, batch: BatchEvent, recipe: Recipe, room: int
+    ) -> tuple[int, Array, Reading] | None:
+        """Do as :meth:`_read` what a recipe says; None: it is not to be read so."""
+        chosen = self._choose(recipe.total, min(room, recipe.most))
+        try:
+            return recipe.total, chosen, recipe.read(batch, chosen)
+        except Exception:  # noqa: BLE001 - within torch.func a tensor of its kind has no memory
+            return None
 
     def _read(
         self, batch: BatchEvent, request: FrameRequest, room: int, rows: Array | None

@@ -9,13 +9,14 @@ remembered, never what values tell; whatever is out of the ordinary is read anew
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainmon.capture.arrays import Array, tensor_as_numpy
+from trainmon.capture.arrays import NUMBERS, Array, tensor_as_numpy
 from trainmon.capture.sources import ArraySource, Reading, at_once
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ _ROLES = ("images", "outputs", "targets")
 _arrays_of = attrgetter(*_ROLES)
 _others_of = attrgetter(
     *("sample_losses", "texts", "output_boxes", "target_boxes", "output_texts", "target_texts"),
-    *("tokens", "token_losses", "count"),
+    *("tokens", "token_losses", "count", "mean_loss"),
 )
 _NOTHING = {type(None)}
+#: Of what is known without a look at a device.
+_SIZES = (int, type(None))
 #: Of outputs and targets. What has more may be maps, which their values tell.
 _MOST_AXES = 2
 #: Kinds remembered at most: a training, its validation, a last batch that is smaller.
@@ -81,12 +84,17 @@ class Recognised:
 
     def find(self, batch: BatchEvent, request: FrameRequest) -> Recipe | None:
         """Return how a batch is read; None where its kind is not known."""
-        return self._recipes.get(_kind_of(batch, request)) if self._recipes else None
+        if not self._recipes:
+            return None
+        try:
+            return self._recipes.get(_kind_of(batch, request))
+        except Exception:  # noqa: BLE001 - a stranger's array; whoever reads it tells what it is
+            return None
 
     def learn(
         self, batch: BatchEvent, request: FrameRequest, total: int, chosen: Array, reading: Reading
     ) -> None:
-        """Remember how a batch was read, if its kind alone tells.
+        """Remember how a batch was read, if its kind alone tells; raises nothing.
 
         Args:
             batch: It.
@@ -95,22 +103,34 @@ class Recognised:
             chosen: Rows of it that were read.
             reading: What was made of them.
         """
-        kind = _kind_of(batch, request)
         given = {role for role in _ROLES if getattr(batch, role) is not None}
-        if not kind or reading.words or reading.arrays.keys() != given:
+        if reading.words or reading.arrays.keys() != given:
             return
-        parts = []
-        for role, source in reading.arrays.items():
-            if not isinstance(source, ArraySource) or source.bits or source.rows is not chosen:
-                return
-            if role != "images" and source.array.ndim > _MOST_AXES:
-                return
-            turned = source.array.strides != _as_it_lies(getattr(batch, role)).strides
-            parts.append(_Part(role, turned, source.whole, source.shape, source.pixels))
-        if len(self._recipes) >= _MOST_KINDS:
-            self._recipes.clear()
-        most = at_once(batch, request.max_samples)
-        self._recipes[kind] = Recipe(total, most, reading.channels_first, reading.key, tuple(parts))
+        with suppress(Exception):  # as above: it was read, and that is enough
+            kind = _kind_of(batch, request)
+            recipe = _recipe(batch, request, total, chosen, reading) if kind else None
+            if recipe is not None:
+                if len(self._recipes) >= _MOST_KINDS:
+                    self._recipes.clear()
+                self._recipes[kind] = recipe
+
+
+def _recipe(
+    batch: BatchEvent, request: FrameRequest, total: int, chosen: Array, reading: Reading
+) -> Recipe | None:
+    """Return how a batch was read; None where another of its kind may be read otherwise."""
+    parts = []
+    for role, source in reading.arrays.items():
+        if not isinstance(source, ArraySource) or source.bits or source.rows is not chosen:
+            return None
+        is_pictures = role == "images"
+        if not is_pictures and source.array.ndim > _MOST_AXES:
+            return None
+        lies = _as_it_lies(getattr(batch, role))
+        turned = is_pictures and source.array.strides != lies.strides
+        parts.append(_Part(role, turned, source.whole, source.shape, source.pixels))
+    most = at_once(batch, request.max_samples)
+    return Recipe(total, most, reading.channels_first, reading.key, tuple(parts))
 
 
 def _as_it_lies(value: Any) -> Array:
@@ -119,13 +139,13 @@ def _as_it_lies(value: Any) -> Array:
 
 def _kind_of(batch: BatchEvent, request: FrameRequest) -> tuple[Any, ...]:
     """Return what tells a batch from those that are read otherwise; empty where nothing does."""
-    if {*map(type, _others_of(batch))} != _NOTHING:
+    if {*map(type, _others_of(batch))} != _NOTHING or type(batch.batch_size) not in _SIZES:
         return ()
     torch: Any = sys.modules.get("torch")
     tensor = None if torch is None else torch.Tensor
     kind: list[Any] = [request.max_samples, request.tile_size]
     for value in _arrays_of(batch):
-        if type(value) is np.ndarray:
+        if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
             kind += (value.shape, value.strides, value.dtype)
         elif value is None:
             kind.append(None)

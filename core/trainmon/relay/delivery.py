@@ -65,6 +65,7 @@ class Delivery:
         self._link.session_id = self._registration.session_id
         self._news = asyncio.Event()
         self._lost = 0
+        self._disk_error = ""
         self._warned: set[str] = set()
         self.new = False
         """Whether the monitor knew nothing of this producer."""
@@ -117,10 +118,16 @@ class Delivery:
             self.trouble = f"the monitor wants nothing of it: {self._link.ended.message}"
         elif link.done() and not link.cancelled() and link.exception() is not None:
             self.trouble = f"the link broke: {link.exception()!r}"
+        elif self._outbox.failing:
+            self.trouble = (
+                f"its folder cannot be written ({self._disk_error}): make room there, for which "
+                "records are sent is noted in it before they are"
+            )
         else:
             self.trouble = self._link.last_loss or "the monitor acknowledges nothing"
 
     def _disk_failed(self, error: OSError) -> None:
+        self._disk_error = error.strerror or str(error)
         _log.warning(
             "%s fails: %s; what it holds is delivered as far as it can be read",
             self._leftover.spool.folder,

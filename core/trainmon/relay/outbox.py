@@ -82,7 +82,7 @@ class Outbox:
         self._in_flight_bytes = 0
         self._skipped: set[int] = set()
         self._lost_counted = 0
-        self._retry_s = self._read_again_s = 0.0
+        self._retry_s = self._read_again_s = self._tell_again_s = 0.0
         self.failing = False
         """Whether the disk fails, and what comes is kept in memory only."""
         self.closed = False
@@ -272,13 +272,15 @@ class Outbox:
         marks, last = journal.newest, journal.last
         if last <= self._acked or (marks.base == self._base and marks.reach >= last):
             return True
-        if self.failing and time.monotonic() < self._retry_s:
+        if time.monotonic() < self._tell_again_s:
             return False
-        try:  # a few bytes, for which a disk may be filled
-            journal.write(replace(marks, base=self._base, acknowledged=self._acked, reach=last))
+        try:
+            journal.mark(replace(marks, base=self._base, acknowledged=self._acked, reach=last))
         except OSError as error:
+            self._tell_again_s = time.monotonic() + _RETRY_S
             self._fail(error)
             return False
+        self.failing = bool(self._unwritten)
         return True
 
     def next(self) -> Entry | None:

@@ -173,6 +173,20 @@ def test_where_a_function_tells_the_place_it_is_asked_each_time() -> None:
         assert finder.find(batch).targets.value is batch[place]
 
 
+def test_a_type_of_numbers_without_a_hash_is_searched_for() -> None:
+    """It is a stranger's, and no reason to show nothing."""
+
+    class Strange(np.ndarray):
+        @property
+        def dtype(self) -> list[str]:  # type: ignore[override]
+            return ["float", "32"]
+
+    finder = SampleFinder()
+    batch = [np.zeros((4, 8, 8, 3)), np.zeros((4, 2)).view(Strange)]
+    for _ in range(2):
+        assert _paths(finder.find(batch)) == _paths(find_samples(batch))
+
+
 def test_few_kinds_of_batches_are_remembered() -> None:
     """Sentences of ever other lengths hold no memory."""
     finder = SampleFinder()

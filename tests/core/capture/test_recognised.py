@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,13 @@ def unexpected(role: str, error: Exception) -> None:
 class Writer:
     """A frame writer that chooses the same samples each time."""
 
-    def __init__(self, ends: Any) -> None:
+    def __init__(self, ends: Any, problem: Any = unexpected) -> None:
         self.ends = ends
-        self.frames = FrameWriter(ends.trainer, None, unexpected)
+        self.frames = FrameWriter(ends.trainer, None, problem)
 
-    def show(self, batch: BatchEvent, request: FrameRequest = REQUEST) -> tuple[bool, Any, Any]:
+    def show(
+        self, batch: BatchEvent, request: FrameRequest = REQUEST, *, free: bool = True
+    ) -> tuple[bool, Any, Any]:
         """Return whether a batch is recognised, and what the relay finds of it."""
         self.frames._random = np.random.default_rng(7)
         recipe = self.frames.recognise(batch, request)
@@ -43,7 +46,8 @@ class Writer:
             role: array.copy()
             for role, array in slots.arrays(record["slot"], record["arrays"]).items()
         }
-        slots.free(record["slot"])
+        if free:
+            slots.free(record["slot"])
         return recipe is not None, record, found
 
 
@@ -117,16 +121,64 @@ def test_tensors_are_recognised(ends, layout: str) -> None:
     np.testing.assert_array_equal(found["batch_outputs"], again.outputs.detach().numpy())
 
 
-def test_a_type_that_numpy_does_not_know_is_read_anew(ends) -> None:
-    """A bfloat16 tensor has to be widened, and a small one is as if it had come as float32."""
-    torch = pytest.importorskip("torch")
-    images, targets = torch.rand(16, 3, 8, 8), torch.arange(16)
-    narrow = BatchEvent(images=images.bfloat16(), outputs=images.mean((2, 3)), targets=targets)
+@pytest.mark.parametrize("package", ["torch", "ml_dtypes"])
+def test_a_type_that_numpy_does_not_know_is_read_anew(ends, package: str) -> None:
+    """A bfloat16 array has to be widened, and a small one is as if it had come as float32."""
+    known = pytest.importorskip(package)
+    images, targets = np.random.default_rng().random((16, 4, 4, 4), np.float32), np.arange(16)
+    if package == "torch":
+        narrow, targets = known.from_numpy(images).bfloat16(), known.from_numpy(targets)
+    else:
+        narrow = images.astype(known.bfloat16)
     writer = Writer(ends)
     for _ in range(2):
-        known, _, found = writer.show(narrow)
-        assert not known
-        np.testing.assert_array_equal(found["targets"], found["sample_indices"])
+        recognised, _, found = writer.show(BatchEvent(images=narrow, targets=targets))
+        assert not recognised
+        np.testing.assert_array_equal(found["targets"], np.arange(16))
+        np.testing.assert_allclose(found["images"], images, rtol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_what_is_no_plain_array_spoils_only_itself(ends) -> None:
+    """A nested tensor has no shape, and one within torch.func no memory; the rest is shown."""
+    torch = pytest.importorskip("torch")
+    problems: list[str] = []
+    writer = Writer(ends, lambda role, _: problems.append(role))
+    plain = BatchEvent(images=torch.rand(16, 3, 8, 8), outputs=torch.rand(16, 10))
+    ragged = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    shown = writer.show(replace(plain, targets=ragged))
+    assert (shown[0], problems.pop()) == (False, "targets")
+    writer.show(plain)
+
+    def loss(outputs: Any) -> Any:
+        shown = replace(plain, outputs=outputs)
+        recipe = writer.frames.recognise(shown, REQUEST)
+        assert recipe is not None  # it looks like any other
+        assert writer.frames.begin(LIVE, 0)
+        assert not writer.frames.add(shown, STEP, REQUEST, LATER_NS, recipe=recipe)
+        return outputs.sum()
+
+    torch.func.grad(loss)(plain.outputs)
+    assert set(problems) == {"images", "outputs"}  # told, and not raised
+    assert writer.show(plain)[0]
+
+
+def test_a_size_that_may_be_on_a_device_is_not_taken_for_known(ends) -> None:
+    """To be shown, it may have to be sent for."""
+    writer = Writer(ends)
+    images = pictures(16, 28, 28)
+    writer.show(batch(images, batch_size=16))
+    assert writer.show(batch(images, batch_size=16))[0]
+    assert not writer.show(batch(images, batch_size=np.int64(16)))[0]
+
+
+def test_a_kind_is_known_whatever_slot_its_picture_goes_to(ends) -> None:
+    """Where its arrays go in a slot is planned by what is known of it."""
+    writer = Writer(ends)
+    for turn in range(3):
+        known, record, found = writer.show(batch(pictures(20, 28, 28)), free=False)
+        assert (known, record["slot"]) == (turn > 0, turn)
+        np.testing.assert_array_equal(found["targets"], found["sample_indices"] % 10)
 
 
 def test_gathered_batches_are_recognised(ends) -> None:

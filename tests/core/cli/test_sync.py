@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from trainmon.relay import delivery
 from trainmon.relay.entry import RecordKind
 from trainmon.relay.handover import Handover
 from trainmon.relay.losses import LossCounter
@@ -20,6 +22,7 @@ from trainmon.relay.outbox import Outbox
 from trainmon.relay.processes import process_began_s
 from trainmon.relay.spool import Spool
 from trainmon.relay.spool.folder import SavedRun, folders_in
+from trainmon.relay.spool.journal import Journal
 from trainmon.relay.spool.waiting import abandoned
 from trainmon.v1.dashboard_pb2 import (
     ListSessionsRequest,
@@ -51,6 +54,7 @@ def leave(scalars, said, dead) -> Callable[..., Path]:
         pid: int = dead,
         began_s: float = 1.0,
         messages: int = 10,
+        sent: bool = False,
         **fields: str,
     ) -> Path:
         spool = Spool.of(Path(os.environ["TRAINMON_HOME"]), f"producer-{name}", 1 << 20)
@@ -66,6 +70,9 @@ def leave(scalars, said, dead) -> Callable[..., Path]:
                 RecordKind.STATUS, TelemetryRequest(status_update=said("COMPLETED")), last=True
             )
             outbox.commit(messages, handover.pack)
+        if sent:
+            outbox.registered(None)
+            outbox.next()
         registration = RegisterTrainingSessionRequest(
             **{
                 "run_key": f"key-{name}",
@@ -123,13 +130,35 @@ async def test_a_run_that_said_goodbye_is_delivered_and_its_spool_removed(fed, t
 
 async def test_what_the_monitor_has_already_is_not_doubled(fed, trainmon, leave):
     """A spool that is delivered again, as after a crash of sync itself, changes nothing."""
-    leave()
+    leave(sent=True)
     await trainmon("sync")
-    leave()
+    leave(sent=True)
     result = await trainmon("sync")
     assert result.exit_code == 0, result.output
     session = await only_session(fed)
     assert await steps_of(fed, session.session_id) == [*map(float, range(50))]
+
+
+async def test_what_cannot_be_noted_in_the_spool_stays_there_until_it_can(
+    fed, trainmon, leave, monkeypatch
+):
+    """Whoever delivers it after that would not know what was sent: it is said what to do."""
+    folder = leave()
+    with monkeypatch.context() as full:
+
+        def fails(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(Journal, "mark", fails)
+        full.setattr(delivery, "_STALL_S", 0.3)
+        result = await trainmon("sync")
+    assert result.exit_code == 1
+    assert "its folder cannot be written (No space left on device)" in result.output
+    assert await steps_of(fed, (await only_session(fed)).session_id) == []
+    result = await trainmon("sync")
+    assert result.exit_code == 0, result.output
+    assert await steps_of(fed, (await only_session(fed)).session_id) == [*map(float, range(50))]
+    assert not folder.exists()
 
 
 async def test_a_run_whose_process_is_gone_is_said_to_have_died(fed, trainmon, leave, dead):

@@ -308,16 +308,23 @@ class FailingSpool(Spool):
     """A spool whose disk fails while a test says so."""
 
     fails = False
+    has_room_for_marks = False
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         super().__init__(folder, limit_bytes)
-        self._write = self.journal.write
+        self._append, self._mark = self.journal.write, self.journal.mark
         self.journal.write = self._write_or_fail  # type: ignore[method-assign]
+        self.journal.mark = self._mark_or_fail  # type: ignore[method-assign]
 
     def _write_or_fail(self, frame: Frame) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        self._write(frame)
+        self._append(frame)
+
+    def _mark_or_fail(self, marks: Frame) -> None:
+        if self.fails and not self.has_room_for_marks:
+            raise OSError(28, "No space left on device")
+        self._mark(marks)
 
 
 @pytest.fixture
@@ -396,13 +403,31 @@ def test_a_record_on_disk_is_not_sent_while_the_disk_cannot_tell_its_number(foll
     assert second.next() is None
     assert second.failing
     disk.fails = False
+    second._tell_again_s = float("inf")
     assert second.next() is None  # a disk is not tried again at once
-    second._retry_s = 0.0
+    second._tell_again_s = 0.0
     assert second.next().sequence == 3
+    assert not second.failing
     third, _ = follow()  # killed after the first of two had arrived
     third.registered(3)
     found = [(sequence, request.epoch_data.epoch) for sequence, request in sent(third)]
     assert found == [(4, 3)]
+
+
+def test_on_a_full_disk_there_may_be_room_to_tell_a_number(follow):
+    """Whatever waits for more room, each second anew, does not keep it from being told."""
+    first, disk = follow()
+    epochs(first, 0)
+    disk.fails = disk.has_room_for_marks = True
+    epochs(first, 1)
+    first.registered(None)
+    assert [request.epoch_data.epoch for _, request in sent(first)] == [0, 1]
+    assert first.unwritten == 0
+    second, _ = follow()
+    second.registered(2)
+    epochs(second, 2)
+    found = [(sequence, request.epoch_data.epoch) for sequence, request in sent(second)]
+    assert found == [(3, 2)]
 
 
 def test_a_monitor_with_an_empty_store_gets_what_is_still_on_disk(follow):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,16 @@ def fill(journal: Journal, records: int, size: int = 100) -> None:
     """Append so many frames of one record each."""
     for number in range(journal.last + 1, journal.last + 1 + records):
         journal.write(frame(number, bytes([number % 256]) * size, position=number))
+
+
+def test_a_frame_of_the_older_form_is_read():
+    """Without reach any of its records may have been sent."""
+    new = frame(5, b"one", b"two")
+    body = pack(new)[12:]
+    body = body[:24] + body[32:]
+    older = unpack(b"TMf1" + struct.pack("<II", len(body), zlib.crc32(body)) + body)
+    assert facts(older.records) == facts(new.records)
+    assert older == dataclasses.replace(new, reach=6, records=older.records)
 
 
 def everything(journal: Journal, number: int = 1, max_bytes: int = 1000) -> list[Entry]:

@@ -55,7 +55,7 @@ class Delivery(RuleBasedStateMachine):
         self.spool: Spool | None = None
         self.outbox: Outbox | None = None
         self.linked = False
-        self.disk_works = True
+        self.disk_works = self.disk_has_room = True
         self.begin()
 
     # --- the relay's life -------------------------------------------------------------------------
@@ -79,7 +79,12 @@ class Delivery(RuleBasedStateMachine):
         assert self.spool is not None
         if when != "idle":
             self._take()
-        if when in ("within", "after") and not self.outbox.failing and self.disk_works:
+        if (
+            when in ("within", "after")
+            and not self.outbox.failing
+            and self.disk_works
+            and self.disk_has_room
+        ):
             sizes = {path: path.stat().st_size for path in self._segments()}
             unwritten = len(self.outbox._unwritten)
             self.outbox.commit(self.read, lambda: b"{}")
@@ -119,7 +124,7 @@ class Delivery(RuleBasedStateMachine):
         """The relay reads all, writes it, and lets the ring go."""
         assert self.outbox is not None
         self._take()
-        self.outbox._retry_s = 0.0
+        self.outbox._retry_s = self.outbox._tell_again_s = 0.0
         self.outbox.commit(self.read, lambda: b"{}")
         self.released = self.read
 
@@ -181,10 +186,10 @@ class Delivery(RuleBasedStateMachine):
 
     # --- the disk ---------------------------------------------------------------------------------
 
-    @rule(works=st.booleans())
-    def change_disk(self, works: bool) -> None:
-        """The disk begins to fail, or works again."""
-        self.disk_works = works
+    @rule(works=st.booleans(), has_room=st.booleans())
+    def change_disk(self, works: bool, has_room: bool) -> None:
+        """The disk begins to fail, or to be full but for a few bytes, or works again."""
+        self.disk_works, self.disk_has_room = works, has_room
         self._set_disk()
 
     def _set_disk(self) -> None:
@@ -194,8 +199,10 @@ class Delivery(RuleBasedStateMachine):
         def fails(_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        journal = self.spool.journal
-        journal.write = partial(Journal.write, journal) if self.disk_works else fails  # type: ignore[method-assign]
+        spool, journal = self.spool, self.spool.journal
+        works, has_room = self.disk_works, self.disk_has_room
+        spool.write = partial(Spool.write, spool) if works and has_room else fails  # type: ignore[method-assign]
+        journal.mark = partial(Journal.mark, journal) if works else fails  # type: ignore[method-assign]
 
     # --- what holds -------------------------------------------------------------------------------
 
@@ -214,7 +221,7 @@ class Delivery(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When all works again, everything that was accepted is stored."""
-        self.disk_works = True
+        self.disk_works = self.disk_has_room = True
         if self.outbox is None:
             self.begin()
         assert self.outbox is not None

@@ -4,7 +4,7 @@ All numbers are little-endian. A frame is ``TMf2``, the bytes of its body (u32),
 (u32) and the body: position (u64), base (u64), acknowledged (u64), reach (u64), number of its first
 record (u64), how many records (u32), bytes of state (u32), the state (JSON), and each record's kind
 (u8), flags (u8), bytes of message (u32) and message: a serialised TelemetryRequest without session,
-producer and sequence.
+producer and sequence. ``TMf1`` was the same without reach.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ __all__ = ["LEAST_BYTES", "Frame", "body_length", "bytes_on_disk", "pack", "unpa
 
 _HEAD = struct.Struct("<4sII")
 _BODY = struct.Struct("<QQQQQII")
+_OLDER_BODY = struct.Struct("<QQQQII")
 _RECORD = struct.Struct("<BBI")
-_MAGIC = b"TMf2"
+_MAGIC, _OLDER_MAGIC = b"TMf2", b"TMf1"
 _LAST = 1
 #: Numbers of kinds never change: they are in files.
 _CODES = {
@@ -87,7 +88,7 @@ def body_length(head: bytes) -> int:
     Raises:
         ValueError: No frame begins so.
     """
-    if len(head) < _HEAD.size or head[:4] != _MAGIC:
+    if len(head) < _HEAD.size or head[:4] not in (_MAGIC, _OLDER_MAGIC):
         raise ValueError("no frame begins here")
     length: int = _HEAD.unpack_from(head)[1]
     return length
@@ -103,8 +104,11 @@ def unpack(data: bytes) -> Frame:
     if body_length(data) != len(body) or _HEAD.unpack_from(data)[2] != zlib.crc32(body):
         raise ValueError("the frame is torn or corrupt")
     try:
-        position, base, acknowledged, reach, first, count, state_bytes = _BODY.unpack_from(body)
-        start = _BODY.size + state_bytes
+        shape = _BODY if data[:4] == _MAGIC else _OLDER_BODY
+        *marks, first, count, state_bytes = shape.unpack_from(body)
+        position, base, acknowledged, *told = marks
+        reach = told[0] if told else first + count - 1  # any may have been sent
+        start = shape.size + state_bytes
         records = []
         for number in range(first, first + count):
             code, flags, length = _RECORD.unpack_from(body, start)
@@ -114,5 +118,5 @@ def unpack(data: bytes) -> Frame:
             start += length
     except (struct.error, KeyError) as error:
         raise ValueError(f"a frame of another version: {error}") from error
-    state = bytes(body[_BODY.size : _BODY.size + state_bytes])
+    state = bytes(body[shape.size : shape.size + state_bytes])
     return Frame(position, base, acknowledged, reach, first, records, state)

@@ -86,6 +86,20 @@ class Journal:
             self._begin_segment(frame)
         self.newest = _marks_after(frame)
 
+    def mark(self, marks: Frame) -> None:
+        """Append a frame without records, also where a disk is to be left some room, or is full.
+
+        In the last block of a file there is mostly room for it: delivering what is here makes more.
+
+        Raises:
+            OSError: It could not be written; nothing has changed.
+        """
+        if self._segments:
+            self.bytes += self._segments[-1].append(marks)
+        else:
+            self._begin_segment(marks)
+        self.newest = marks
+
     def _begin_segment(self, frame: Frame) -> None:
         index = self._segments[-1].index + 1 if self._segments else 0
         segment = Segment.create(self._folder, index, frame.first)
