@@ -175,8 +175,8 @@ class Stand:
         options = ("--seed", str(seed), "--rate", str(self.rate))
         process = self._process(folder.name, "-m", "kills.training", str(folder), *options)
         run = Run(folder, seed, process)
+        self.runs.append(run)  # before it is started: who is ended in between ends it, too
         process.start()
-        self.runs.append(run)
         return run
 
     def keep_running(self, count: int) -> None:
@@ -269,8 +269,8 @@ class Stand:
         """Begin to deliver what dead relays have left."""
         self._syncs = [each for each in self._syncs if each.alive]
         sync = self._process("sync", "-m", "trainmon.cli", "sync", "--monitor", self.proxy.address)
-        sync.start()
         self._syncs.append(sync)
+        sync.start()
 
     def judge(self) -> Tally:
         """Compare what is stored with what was told, of every run."""
