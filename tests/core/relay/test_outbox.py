@@ -355,14 +355,19 @@ def test_a_relay_that_follows_sends_what_was_not_stored_and_gives_new_numbers(fo
     assert found == [(2, 1), (3, 2), (4, 3)]
 
 
+def two_in_memory_alone(follow) -> None:
+    """Run a relay whose disk fails after a record: of the three that it sent one is on disk."""
+    relay, disk = follow()
+    relay.registered(None)
+    epochs(relay, 0)
+    disk.fails = True
+    epochs(relay, 1, 2)
+    assert [sequence for sequence, _ in sent(relay)] == [1, 2, 3]
+
+
 def test_sequences_that_only_a_monitor_knows_are_never_given_again(follow):
     """What a relay sent while its disk failed is stored; all later relays number behind it."""
-    first, disk = follow()
-    first.registered(None)
-    epochs(first, 0)
-    disk.fails = True
-    epochs(first, 1, 2)
-    assert [sequence for sequence, _ in sent(first)] == [1, 2, 3]
+    two_in_memory_alone(follow)
     second, _ = follow()
     epochs(second, 3)
     second.registered(3)
@@ -375,12 +380,7 @@ def test_sequences_that_only_a_monitor_knows_are_never_given_again(follow):
 
 def test_what_a_relay_wrote_that_never_registered_is_no_record_the_monitor_has(follow):
     """Of one number are a record that only the monitor has, and one that is only on disk."""
-    first, disk = follow()
-    first.registered(None)
-    epochs(first, 0)
-    disk.fails = True
-    epochs(first, 1, 2)
-    assert [sequence for sequence, _ in sent(first)] == [1, 2, 3]
+    two_in_memory_alone(follow)
     for number in (3, 4):  # killed before they were linked
         epochs(follow()[0], number)
     last, _ = follow()
