@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -307,24 +308,19 @@ def test_acknowledgments_of_what_was_never_sent_change_nothing(outbox):
 class FailingSpool(Spool):
     """A spool whose disk fails while a test says so."""
 
-    fails = False
-    has_room_for_marks = False
+    fails = for_marks = False
+    """Whether it does; whether it has room for marks all the same."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         super().__init__(folder, limit_bytes)
-        self._append, self._mark = self.journal.write, self.journal.mark
-        self.journal.write = self._write_or_fail  # type: ignore[method-assign]
-        self.journal.mark = self._mark_or_fail  # type: ignore[method-assign]
+        journal, write, mark = self.journal, self.journal.write, self.journal.mark
+        journal.write = lambda frame: self._do(write, frame, self.fails)  # type: ignore[method-assign]
+        journal.mark = lambda marks: self._do(mark, marks, self.fails and not self.for_marks)  # type: ignore[method-assign]
 
-    def _write_or_fail(self, frame: Frame) -> None:
-        if self.fails:
+    def _do(self, write: Callable[[Frame], None], frame: Frame, fails: bool) -> None:
+        if fails:
             raise OSError(28, "No space left on device")
-        self._append(frame)
-
-    def _mark_or_fail(self, marks: Frame) -> None:
-        if self.fails and not self.has_room_for_marks:
-            raise OSError(28, "No space left on device")
-        self._mark(marks)
+        write(frame)
 
 
 @pytest.fixture
@@ -418,7 +414,7 @@ def test_on_a_full_disk_there_may_be_room_to_tell_a_number(follow):
     """Whatever waits for more room, each second anew, does not keep it from being told."""
     first, disk = follow()
     epochs(first, 0)
-    disk.fails = disk.has_room_for_marks = True
+    disk.fails = disk.for_marks = True
     epochs(first, 1)
     first.registered(None)
     assert [request.epoch_data.epoch for _, request in sent(first)] == [0, 1]
