@@ -33,6 +33,7 @@ from trainmon.channel import (
     pack_step,
     write_hello,
 )
+from trainmon.relay.losses import LossCounter
 from trainmon.testing import trainmon_plugins
 from trainmon.v1.telemetry_grpc import TelemetryServiceBase
 from trainmon.v1.telemetry_pb2 import (
@@ -447,3 +448,9 @@ def gone() -> Callable[[int], Awaitable[None]]:
 def kill() -> Callable[[int], None]:
     """Give a kill that nothing can catch."""
     return lambda pid: os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def losses():
+    """Give a counter of no training's."""
+    return LossCounter()
