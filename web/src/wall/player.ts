@@ -5,6 +5,7 @@ import { GRID, type Plan, planFor } from "./layout";
 import { paintWall } from "./painter";
 import { type Decoded, decodeBatch, type Marks, NO_MARKS, releaseDecoded, Stage } from "./stage";
 import { Meter } from "./stats";
+import { Waiting } from "./waiting";
 
 export interface PlayerOptions {
   /** Tell the worker that the next picture may come. */
@@ -43,8 +44,7 @@ export const EMPTY_WALL: WallView = {
 
 /**
  * Takes pictures from the worker and paints them straight to a canvas, one per screen refresh. Two
- * decoded pictures wait at most: that evens out a source and a screen that beat against each other;
- * while they wait, the worker keeps only the newest.
+ * decoded pictures wait at most (see {@link Waiting}); while they do, the worker keeps only the newest.
  */
 export class Player {
   readonly meter = new Meter();
@@ -55,7 +55,7 @@ export class Player {
   private past: Stage | undefined;
   private wantedPast: BatchData | undefined;
   private shownPast: BatchData | undefined;
-  private readonly queue: LivePicture[] = [];
+  private readonly queue = new Waiting<LivePicture>();
   private canvas: HTMLCanvasElement | undefined;
   private context: CanvasRenderingContext2D | undefined;
   private palette: Palette | undefined;
@@ -186,7 +186,7 @@ export class Player {
 
   private dropQueue(): void {
     this.generation += 1;
-    for (const decoded of this.queue.splice(0)) releaseDecoded(decoded);
+    for (const decoded of this.queue.drain()) releaseDecoded(decoded);
     this.payAck();
   }
 
@@ -203,11 +203,12 @@ export class Player {
   private readonly onFrame = (): void => {
     this.scheduled = 0;
     const held = this.frozen || this.looking;
-    const next = held ? undefined : this.queue.shift();
-    if (next !== undefined) this.show(next);
-    if (next !== undefined || this.dirty) this.paint();
-    if (next !== undefined) this.lastPainted = next;
-    if (next !== undefined) this.painted.port2.postMessage(0);
+    const due = held ? [] : this.queue.due();
+    for (const picture of due) this.show(picture);
+    const newest = due.at(-1);
+    if (newest !== undefined || this.dirty) this.paint();
+    if (newest !== undefined) this.lastPainted = newest;
+    if (newest !== undefined) this.painted.port2.postMessage(0);
     if (this.queue.length > 0 && !held) this.schedule();
   };
 
