@@ -136,11 +136,11 @@ def step_times(pairs: Pairs) -> str:
     rows: list[tuple[object, ...]] = []
     for kind, steps in pairs.items():
         bare = pairs[kind.pair]
-        row: list[object] = [kind.pixels, kind.what]
+        row: list[object] = [f"{kind.edge} px {kind.pixels}", kind.what]
         for ours, theirs in ((steps.mean_ms, bare.mean_ms), (steps.p99_ms, bare.p99_ms)):
             row += [f"{statistics.median(ours):.2f}",
                     "–" if kind == kind.pair else _percent(_changes(ours, theirs))]  # fmt: skip
-        rows.append((*row, f"{_share(steps):.0%}" if kind.watched else "–"))
+        rows.append((*row, f"{_share(steps):.0%}" if kind.watched and kind.tiles else "–"))
     header = ("pictures", "", "mean, ms", "to its pair", "p99, ms", "to its pair",
               "of the pictures due, delivered")  # fmt: skip
     return table(header, rows)
@@ -236,7 +236,7 @@ def _budgets_of_cpu(costs: Costs) -> list[Budget]:
 def _budgets_of_steps(pairs: Pairs) -> list[Budget]:
     found = []
     for kind, steps in pairs.items():
-        if not kind.watched:
+        if not kind.budgeted:
             continue
         share = _share(steps)
         missing = "" if share >= _DELIVERED else f"{share:.0%} of the pictures were delivered"
@@ -246,7 +246,7 @@ def _budgets_of_steps(pairs: Pairs) -> list[Budget]:
             ("p99", 0.03, steps.p99_ms, least.p99_ms, bare.p99_ms),
         ):
             value, floor = (statistics.median(_changes(each, theirs)) for each in (ours, floors))
-            what = f"step time, Torch, watched, 16 tiles 128 px {kind.pixels}, {name}"
+            what = f"step time, Torch, watched, 16 tiles {kind.edge} px {kind.pixels}, {name}"
             found.append(Budget(what, limit, value, "%", missing, floor))
     return found
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from common.monitored import ArrivalError, Monitored
 from common.orders import Worker
 
-__all__ = ["KINDS", "Kind", "Steps", "measure"]
+__all__ = ["BUDGETED_EDGE", "KINDS", "Kind", "Steps", "measure"]
 
-_STEPS = 250
-_TILE = 128
+#: Of the pictures that the design's budget of the step time is for.
+BUDGETED_EDGE = 128
 _RATE = 60.0
 _SERIES = ("loss", "accuracy", "grad_norm", "perplexity", "margin")
 
@@ -21,8 +21,9 @@ _SERIES = ("loss", "accuracy", "grad_norm", "perplexity", "margin")
 class Kind:
     """How one training is run."""
 
-    what: str
     pixels: str
+    edge: int
+    """Of its pictures, and of the tiles that are watched."""
     ours: bool = True
     tiles: bool = True
     watched: bool = False
@@ -30,36 +31,47 @@ class Kind:
     """Whether another process encodes as many pictures as are due, though none are handed over."""
 
     @property
+    def what(self) -> str:
+        """What is done, for people."""
+        if not self.ours:
+            copied = ": tiles copied, and encoded by another process"
+            return f"without trainmon{copied if self.encoded else ''}"
+        seen = "watched at 60 frames/s" if self.watched else "nobody watching"
+        return f"{seen}, {'+ 16 tiles' if self.tiles else '5 scalars'}"
+
+    @property
+    def steps(self) -> int:
+        """How many are timed. Those on large pictures take long."""
+        return 250 if self.edge <= 256 else 100
+
+    @property
     def pair(self) -> Kind:
         """What it is compared with."""
-        return _BARE[self.pixels]
+        return Kind(self.pixels, self.edge, ours=False, tiles=False)
 
     @property
     def floor(self) -> Kind:
         """What no tool that shows pictures can do without."""
-        return _FLOOR[self.pixels]
+        return Kind(self.pixels, self.edge, ours=False, encoded=True)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether the design has a budget for it."""
+        return self.watched and self.tiles and self.edge == BUDGETED_EDGE
 
 
-_BARE = {
-    pixels: Kind("without trainmon", pixels, ours=False, tiles=False)
-    for pixels in ("uint8", "float32")
-}
-_FLOOR = {
-    pixels: Kind("without trainmon: tiles copied, and encoded by another process", pixels,
-                 ours=False, encoded=True)
-    for pixels in ("uint8", "float32")
-}  # fmt: skip
-KINDS = (
-    _BARE["uint8"],
-    _FLOOR["uint8"],
-    Kind("nobody watching, 5 scalars", "uint8", tiles=False),
-    Kind("nobody watching, + 16 tiles", "uint8"),
-    Kind("watched at 60 frames/s, + 16 tiles", "uint8", watched=True),
-    _BARE["float32"],
-    _FLOOR["float32"],
-    Kind("nobody watching, + 16 tiles", "float32"),
-    Kind("watched at 60 frames/s, + 16 tiles", "float32", watched=True),
-)
+def _kinds() -> Iterator[Kind]:
+    for pixels in ("uint8", "float32"):
+        for edge in (64, 128, 256, 512):
+            whole = Kind(pixels, edge)
+            yield from (whole.pair, whole.floor)
+            if (pixels, edge) == ("uint8", BUDGETED_EDGE):
+                yield Kind(pixels, edge, tiles=False)
+                yield Kind(pixels, edge, tiles=False, watched=True)
+            yield from (whole, Kind(pixels, edge, watched=True))
+
+
+KINDS = tuple(_kinds())
 
 
 @dataclass
@@ -77,6 +89,7 @@ def measure(
     worker: Worker,
     encoder: Worker,
     number: int,
+    kinds: Sequence[Kind],
     found: dict[Kind, Steps],
     note: Callable[[str], None],
 ) -> None:
@@ -87,6 +100,7 @@ def measure(
         worker: Obeys common.torch_steps.
         encoder: Obeys common.calls.
         number: Of the round.
+        kinds: How to train.
         found: Takes what is found.
         note: Told what is measured now.
 
@@ -94,20 +108,21 @@ def measure(
         ArrivalError: What was logged has not arrived, or a training has computed something else
             than its pair.
     """
-    turn = 2 * number % len(KINDS)
-    losses: dict[str, dict[str, str]] = {}
-    for kind in KINDS[turn:] + KINDS[:turn]:
-        note(f"Torch training {number + 1}, {kind.pixels}, {kind.what}")
-        told = _train(monitor, worker, encoder, kind, f"torch {number} {kind.pixels} {kind.what}")
+    turn = 2 * number % len(kinds)
+    losses: dict[Kind, dict[Kind, str]] = {}
+    for kind in (*kinds[turn:], *kinds[:turn]):
+        named = f"{kind.edge} px {kind.pixels}, {kind.what}"
+        note(f"Torch training {number + 1}, {named}")
+        told = _train(monitor, worker, encoder, kind, f"torch {number} {named}")
         steps = found[kind]
         steps.mean_ms.append(told["mean"])
         steps.p99_ms.append(told["p99"])
-        steps.steps += _STEPS
+        steps.steps += kind.steps
         steps.pictures += told.get("pictures", 0)
-        losses.setdefault(kind.pixels, {})[kind.what] = told["loss"]
-    for pixels, each in losses.items():
+        losses.setdefault(kind.pair, {})[kind] = told["loss"]
+    for each in losses.values():
         if len(set(each.values())) > 1:
-            raise ArrivalError(f"trainings on {pixels} came to different losses: {each}")
+            raise ArrivalError(f"trainings on the same pictures came to different losses: {each}")
 
 
 def _train(
@@ -115,15 +130,16 @@ def _train(
 ) -> dict[str, Any]:
     worker.ask(
         kind=kind.pixels,
+        edge=kind.edge,
         tiles=kind.tiles,
         monitor=monitor.address if kind.ours else "",
         name=name,
-        steps=_STEPS,
+        steps=kind.steps,
     )
     if kind.watched:
-        monitor.watch(name, _RATE, _TILE)
+        monitor.watch(name, _RATE, kind.edge, pictures=kind.tiles)
     if kind.encoded:
-        encoder.ask(what="encode on", edge=_TILE, kind=kind.pixels)
+        encoder.ask(what="encode on", edge=kind.edge, kind=kind.pixels)
     told = worker.ask(go=True)
     if kind.encoded:
         encoder.ask(enough=True)

@@ -1,11 +1,11 @@
 """A real Torch training that times its own steps; obeys common.orders.
 
-An order ``{"kind", "tiles", "monitor", "name", "steps"}`` is answered with ``{"registered": true}``
-after some steps, which go on until any order comes; then the model and its data begin anew, and the
-answer tells mean and p99 of the steps in ms and the loss of the last, bit for bit. No ``monitor``:
-without trainmon; ``tiles`` are then copied 60 times a second, and that is all. ``kind``: the
-pictures are ``uint8``, which the step turns into numbers, or ``float32``, normalised before the
-training.
+An order ``{"kind", "edge", "tiles", "monitor", "name", "steps"}`` is answered with
+``{"registered": true}`` after some steps, which go on until any order comes; then the model and its
+data begin anew, and the answer tells mean and p99 of the steps in ms and the loss of the last, bit
+for bit. No ``monitor``: without trainmon; ``tiles`` are then copied 60 times a second, and that is
+all. ``kind``: the pictures, of ``edge`` pixels, are ``uint8``, which the step turns into numbers,
+or ``float32``, normalised before the training.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from common.paced import RATE
 from common.pictures import MEAN, STD, draw, normalised, photographs
 from common.report import percentile
 
-EDGE, BATCH, _PICTURES, _CLASSES = 128, 16, 64, 10
+BATCH, _PICTURES, _CLASSES = 16, 64, 10
+#: The first layer makes so many places along an edge of any picture: sizes differ in nothing else.
+_PLACES = 32
 _WARM = 20
 
 
 @functools.cache
-def data(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pictures (N, 3, 128, 128) and their classes."""
-    pictures = photographs(_PICTURES, EDGE)
+def data(kind: str, edge: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return pictures (N, 3, edge, edge) and their classes."""
+    pictures = photographs(_PICTURES, edge)
     x = normalised(pictures) if kind == "float32" else pictures.transpose(0, 3, 1, 2).copy()
     return torch.from_numpy(x), torch.arange(_PICTURES) % _CLASSES
 
@@ -38,12 +40,13 @@ def data(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
 class Training:
     """A small network, at its beginning."""
 
-    def __init__(self, kind: str) -> None:
-        self._x, self._y = data(kind)
+    def __init__(self, kind: str, edge: int) -> None:
+        self._x, self._y = data(kind, edge)
+        stride = edge // _PLACES
         self._random = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self._network = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 16, 5, stride=4),
+            torch.nn.Conv2d(3, 16, stride + 1, stride=stride),
             torch.nn.ReLU(),
             torch.nn.Conv2d(16, 32, 3, stride=2),
             torch.nn.ReLU(),
@@ -52,7 +55,7 @@ class Training:
             torch.nn.Flatten(),
             torch.nn.LazyLinear(_CLASSES),
         )
-        self._network(torch.zeros(1, 3, EDGE, EDGE))
+        self._network(torch.zeros(1, 3, edge, edge))
         self.optimizer = torch.optim.SGD(self._network.parameters(), lr=1e-3, momentum=0.9)
         self.loss = 0.0
         self._copied_s = 0.0
@@ -101,14 +104,14 @@ def measure(orders: Orders, order: dict[str, Any]) -> None:
             number += 1
             return (time.perf_counter() - started) * 1e3
 
-        training = Training(kind)
+        training = Training(kind, order["edge"])
         for _ in range(_WARM):
             step(training)
         orders.answer(registered=True)
         while not orders.waiting:
             step(training)
         orders.next()
-        training = Training(kind)
+        training = Training(kind, order["edge"])
         for _ in range(_WARM):
             step(training)
         first = number
