@@ -3,7 +3,7 @@
 Orders: ``{"what": "log", "monitor", "monitor_pid", "name", "edge", "kind", "computes", "steps"}``
 opens a session and answers ``{"registered": true}``, goes on stepping until any order comes,
 measures, and answers with what it found; ``{"what": "copy" | "encode" | "record", "edge", "kind",
-"computes", "steps"}`` measures the limits; ``{"what": "encode on", "edge", "kind"}`` answers
+"computes", "steps"}`` measures the limits; ``{"what": "encode on", "edge", "rate"}`` answers
 ``{"encoding": true}`` and encodes until any order comes, which it answers with how often it did.
 ``edge`` 0: no pictures; ``kind``: ``uint8`` or ``float32``.
 """
@@ -117,14 +117,14 @@ def limit(orders: Orders, order: dict[str, Any]) -> None:
 
 
 def encode_on(orders: Orders, order: dict[str, Any]) -> None:
-    """Encode at 60 Hz, giving way to others as a relay does, until another order comes."""
+    """Encode at a rate, giving way to others as a relay does, until another order comes."""
     _give_way()
     # Of normalised pictures, too, the bytes: to bring them there can be done in many ways.
     call = functools.partial(_encode, batch_of(order["edge"], "uint8"))
     orders.answer(encoding=True)
     pictures = 0
     while not orders.waiting:
-        pictures += len(paced(6, call).times_ms)
+        pictures += len(paced(6, call, rate=order["rate"]).times_ms)
     orders.next()
     orders.answer(pictures=pictures)
 

@@ -140,10 +140,17 @@ def step_times(pairs: Pairs) -> str:
         for ours, theirs in ((steps.mean_ms, bare.mean_ms), (steps.p99_ms, bare.p99_ms)):
             row += [f"{statistics.median(ours):.2f}",
                     "–" if kind == kind.pair else _percent(_changes(ours, theirs))]  # fmt: skip
-        rows.append((*row, f"{_share(steps):.0%}" if kind.watched and kind.tiles else "–"))
+        rows.append((*row, _delivered(kind, steps)))
     header = ("pictures", "", "mean, ms", "to its pair", "p99, ms", "to its pair",
               "of the pictures due, delivered")  # fmt: skip
     return table(header, rows)
+
+
+def _delivered(kind: Kind, steps: Steps) -> str:
+    if not (kind.watched and kind.tiles):
+        return "–"
+    reduced = f", as {steps.edge} px" if steps.edge < kind.edge else ""
+    return f"{_share(steps):.0%}{reduced}"
 
 
 def _changes(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:

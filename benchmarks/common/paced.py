@@ -32,8 +32,9 @@ def paced(
     limit_s: float = float("inf"),
     least: int = 3,
     between: Between = waiting,
+    rate: float = RATE,
 ) -> Paced:
-    """Call at 60 Hz, or as fast as it goes where a call takes longer.
+    """Call at some rate, or as fast as it goes where a call takes longer.
 
     Args:
         steps: Calls.
@@ -42,6 +43,7 @@ def paced(
         limit_s: After so long no more calls are made.
         least: But these are.
         between: What is done from one to the next.
+        rate: Calls per second.
     """
     found = Paced()
     due = began = time.perf_counter()
@@ -55,7 +57,7 @@ def paced(
         found.times_ms.append((ended - started) * 1e3)
         if ended - began > limit_s and step + 1 >= least:
             break
-        due = max(due + 1 / RATE, ended - 1 / RATE)
+        due = max(due + 1 / rate, ended - 1 / rate)
         cpu_s = time.thread_time()
         between(due)
         found.between_ms += (time.thread_time() - cpu_s) * 1e3

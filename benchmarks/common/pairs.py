@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from common.monitored import ArrivalError, Monitored
@@ -81,6 +82,8 @@ class Steps:
     mean_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
     pictures: int = 0
+    edge: int = 0
+    """Of the tiles that came, in pixels."""
     steps: int = 0
 
 
@@ -93,7 +96,7 @@ def measure(
     found: dict[Kind, Steps],
     note: Callable[[str], None],
 ) -> None:
-    """Train once in each way; each round begins with another one.
+    """Train once in each way; trainings on the same pictures follow each other, in turns.
 
     Args:
         monitor: Sees it.
@@ -108,26 +111,36 @@ def measure(
         ArrivalError: What was logged has not arrived, or a training has computed something else
             than its pair.
     """
-    turn = 2 * number % len(kinds)
     losses: dict[Kind, dict[Kind, str]] = {}
-    for kind in (*kinds[turn:], *kinds[:turn]):
+    for kind in _in_turns(kinds, number):
         named = f"{kind.edge} px {kind.pixels}, {kind.what}"
         note(f"Torch training {number + 1}, {named}")
-        told = _train(monitor, worker, encoder, kind, f"torch {number} {named}")
+        due = min(_RATE, 1e3 / found[kind.pair].mean_ms[-1]) if kind.encoded else 0.0
+        told = _train(monitor, worker, encoder, kind, due, f"torch {number} {named}")
         steps = found[kind]
         steps.mean_ms.append(told["mean"])
         steps.p99_ms.append(told["p99"])
         steps.steps += kind.steps
         steps.pictures += told.get("pictures", 0)
+        steps.edge = max(steps.edge, told.get("edge", 0))
         losses.setdefault(kind.pair, {})[kind] = told["loss"]
     for each in losses.values():
         if len(set(each.values())) > 1:
             raise ArrivalError(f"trainings on the same pictures came to different losses: {each}")
 
 
+def _in_turns(kinds: Sequence[Kind], number: int) -> Iterator[Kind]:
+    """Give those of the same pictures one after the other; each round begins with another one."""
+    for _, each in groupby(kinds, lambda kind: kind.pair):
+        group = list(each)
+        turn = number % len(group)
+        yield from (*group[turn:], *group[:turn])
+
+
 def _train(
-    monitor: Monitored, worker: Worker, encoder: Worker, kind: Kind, name: str
+    monitor: Monitored, worker: Worker, encoder: Worker, kind: Kind, due: float, name: str
 ) -> dict[str, Any]:
+    """Train in one way; ``due`` pictures per second are encoded where that is wanted."""
     worker.ask(
         kind=kind.pixels,
         edge=kind.edge,
@@ -139,7 +152,7 @@ def _train(
     if kind.watched:
         monitor.watch(name, _RATE, kind.edge, pictures=kind.tiles)
     if kind.encoded:
-        encoder.ask(what="encode on", edge=kind.edge, kind=kind.pixels)
+        encoder.ask(what="encode on", edge=kind.edge, rate=due)
     told = worker.ask(go=True)
     if kind.encoded:
         encoder.ask(enough=True)

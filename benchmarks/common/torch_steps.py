@@ -24,8 +24,8 @@ from common.pictures import MEAN, STD, draw, normalised, photographs
 from common.report import percentile
 
 BATCH, _PICTURES, _CLASSES = 16, 64, 10
-#: The first layer makes so many places along an edge of any picture: sizes differ in nothing else.
-_PLACES = 32
+#: Into so many parts the first layer takes an edge, of any picture: sizes differ in nothing else.
+_PARTS = 32
 _WARM = 20
 
 
@@ -42,7 +42,7 @@ class Training:
 
     def __init__(self, kind: str, edge: int) -> None:
         self._x, self._y = data(kind, edge)
-        stride = edge // _PLACES
+        stride = edge // _PARTS
         self._random = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self._network = torch.nn.Sequential(

@@ -21,6 +21,11 @@ function steady(length: number, others: Record<number, number>): number[] {
   return Array.from({ length }, (_, frame) => others[frame] ?? 1);
 }
 
+/** At which frames one was let go. */
+function letGoAt(shown: number[][]): number[] {
+  return shown.flatMap((items, frame) => (items.length === 2 ? [frame] : []));
+}
+
 function counted(length: number): number[] {
   return Array.from({ length }, (_, item) => item);
 }
@@ -29,7 +34,7 @@ describe("Waiting", () => {
   it("lets go of what stood for a while after a frame that was missed", () => {
     const shown = frames(steady(120, { 20: 2 }));
     expect(shown.flat()).toEqual(counted(121));
-    expect(shown.flatMap((items, frame) => (items.length === 2 ? [frame] : []))).toEqual([60]);
+    expect(letGoAt(shown)).toEqual([60]);
     expect(shown.at(-1)).toEqual([120]); // what came before this very frame
   });
 
@@ -44,11 +49,25 @@ describe("Waiting", () => {
     expect(shown.at(-1)).toEqual([199]);
   });
 
-  it("takes one from many that stand, again and again, until none does", () => {
-    const shown = frames(steady(200, { 0: 3 }));
-    expect(shown.flat()).toEqual(counted(202));
-    expect(shown.filter((items) => items.length === 2)).toHaveLength(2);
-    expect(shown.at(-1)).toEqual([201]);
+  it("takes one from many that stand, and later another", () => {
+    const shown = frames(steady(300, { 0: 3 }));
+    expect(shown.flat()).toEqual(counted(302));
+    expect(letGoAt(shown)).toEqual([40, 161]);
+    expect(shown.at(-1)).toEqual([301]);
+  });
+
+  it("lets go of few where a source stumbles again and again", () => {
+    for (const every of [45, 60, 90, 150]) {
+      const stumbles: Record<number, number> = {};
+      for (let frame = every; frame < 3_000; frame += every) {
+        stumbles[frame] = 0;
+        stumbles[frame + 1] = 2;
+      }
+      const shown = frames(steady(3_000, stumbles));
+      expect(letGoAt(shown).length, `every ${every}`).toBeLessThanOrEqual(3_000 / 120);
+      const empty = shown.filter((items) => items.length === 0).length;
+      expect(empty, `every ${every}`).toBeLessThanOrEqual(1 + 3_000 / 120);
+    }
   });
 
   it("shows nothing where nothing came", () => {
@@ -58,21 +77,19 @@ describe("Waiting", () => {
   it("counts anew once it was emptied", () => {
     let nowMs = 0;
     const waiting = new Waiting<number>(() => nowMs);
-    const fill = () => {
-      waiting.push(0);
-      nowMs += FRAME_MS;
+    const stand = (frames: number) => {
+      const shown = Array.from({ length: frames }, () => {
+        waiting.push(0);
+        nowMs += FRAME_MS;
+        return waiting.due().length;
+      });
+      return Math.max(...shown);
     };
-    fill();
-    for (let frame = 0; frame < 39; frame++) {
-      fill();
-      waiting.due();
-    }
+    waiting.push(0);
+    expect(stand(40)).toBe(1);
     expect(waiting.drain()).toEqual([0]);
-    expect(waiting.due()).toEqual([]);
-    fill();
-    for (let frame = 0; frame < 39; frame++) {
-      fill();
-      expect(waiting.due()).toHaveLength(1);
-    }
+    waiting.push(0);
+    expect(stand(40)).toBe(1);
+    expect(stand(1)).toBe(2);
   });
 });

@@ -1,5 +1,8 @@
-/** So many frames in a row that left something waiting show that it never had to fill a gap. */
+/** So many frames in a row that left something waiting show that it fills no gap. */
 const STANDING_FRAMES = 40;
+/** After one was let go, for so many frames that takes longer: a source may stumble again and again. */
+const CAUTIOUS_FRAMES = 240;
+const STANDING_CAUTIOUS_FRAMES = 120;
 /** What came less before a frame than this would, as that frame's own, soon come too late, ms. */
 const SLACK_MS = 5;
 
@@ -13,6 +16,7 @@ const SLACK_MS = 5;
 export class Waiting<T> {
   private readonly items: { item: T; sinceMs: number }[] = [];
   private standing = 0;
+  private sinceLetGo = Number.POSITIVE_INFINITY;
 
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
@@ -26,10 +30,13 @@ export class Waiting<T> {
 
   /** Take what this frame is to show: nothing, one, or one that has stood too long and the next. */
   due(): T[] {
-    const due = this.items.splice(0, this.standing < STANDING_FRAMES ? 1 : 2);
+    const cautious = this.sinceLetGo < CAUTIOUS_FRAMES;
+    const standsTooLong = this.standing >= (cautious ? STANDING_CAUTIOUS_FRAMES : STANDING_FRAMES);
+    const due = this.items.splice(0, standsTooLong ? 2 : 1);
+    this.sinceLetGo = standsTooLong ? 0 : this.sinceLetGo + 1;
     const next = this.items[0];
     const stands = next !== undefined && this.nowMs() - next.sinceMs >= SLACK_MS;
-    this.standing = due.length === 1 && stands ? this.standing + 1 : 0;
+    this.standing = stands && !standsTooLong ? this.standing + 1 : 0;
     return due.map(({ item }) => item);
   }
 
