@@ -1,8 +1,10 @@
 /** So many frames in a row that left something waiting show that it fills no gap. */
 const STANDING_FRAMES = 40;
-/** After one was let go, for so many frames that takes longer: a source may stumble again and again. */
+/** Where one that was let go was missed within so many frames, that takes longer: it will be again. */
 const CAUTIOUS_FRAMES = 240;
 const STANDING_CAUTIOUS_FRAMES = 120;
+/** What comes to nothing waiting, so long after a frame, let another frame pass in between, ms. */
+const GAP_MS = 18;
 /** What came less before a frame than this would, as that frame's own, soon come too late, ms. */
 const SLACK_MS = 5;
 
@@ -17,6 +19,9 @@ export class Waiting<T> {
   private readonly items: { item: T; sinceMs: number }[] = [];
   private standing = 0;
   private sinceLetGo = Number.POSITIVE_INFINITY;
+  /** Whether a frame found nothing since one was let go. */
+  private missed = false;
+  private lastMs = Number.POSITIVE_INFINITY;
 
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
@@ -25,18 +30,23 @@ export class Waiting<T> {
   }
 
   push(item: T): void {
-    this.items.push({ item, sinceMs: this.nowMs() });
+    const sinceMs = this.nowMs();
+    this.missed ||= this.items.length === 0 && sinceMs - this.lastMs > GAP_MS;
+    this.items.push({ item, sinceMs });
   }
 
   /** Take what this frame is to show: nothing, one, or one that has stood too long and the next. */
   due(): T[] {
-    const cautious = this.sinceLetGo < CAUTIOUS_FRAMES;
+    const nowMs = this.nowMs();
+    const cautious = this.missed && this.sinceLetGo < CAUTIOUS_FRAMES;
     const standsTooLong = this.standing >= (cautious ? STANDING_CAUTIOUS_FRAMES : STANDING_FRAMES);
     const due = this.items.splice(0, standsTooLong ? 2 : 1);
     this.sinceLetGo = standsTooLong ? 0 : this.sinceLetGo + 1;
+    this.missed &&= !standsTooLong;
     const next = this.items[0];
-    const stands = next !== undefined && this.nowMs() - next.sinceMs >= SLACK_MS;
+    const stands = next !== undefined && nowMs - next.sinceMs >= SLACK_MS;
     this.standing = stands && !standsTooLong ? this.standing + 1 : 0;
+    this.lastMs = nowMs;
     return due.map(({ item }) => item);
   }
 
