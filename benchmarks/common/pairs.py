@@ -9,12 +9,12 @@ from typing import Any
 
 from common.monitored import ArrivalError, Monitored
 from common.orders import Worker
+from common.paced import RATE
 
 __all__ = ["BUDGETED_EDGE", "KINDS", "Kind", "Steps", "measure"]
 
 #: Of the pictures that the design's budget of the step time is for.
 BUDGETED_EDGE = 128
-_RATE = 60.0
 _SERIES = ("loss", "accuracy", "grad_norm", "perplexity", "margin")
 
 
@@ -115,7 +115,7 @@ def measure(
     for kind in _in_turns(kinds, number):
         named = f"{kind.edge} px {kind.pixels}, {kind.what}"
         note(f"Torch training {number + 1}, {named}")
-        due = min(_RATE, 1e3 / found[kind.pair].mean_ms[-1]) if kind.encoded else 0.0
+        due = min(RATE, 1e3 / found[kind.pair].mean_ms[-1]) if kind.encoded else 0.0
         told = _train(monitor, worker, encoder, kind, due, f"torch {number} {named}")
         steps = found[kind]
         steps.mean_ms.append(told["mean"])
@@ -150,7 +150,7 @@ def _train(
         steps=kind.steps,
     )
     if kind.watched:
-        monitor.watch(name, _RATE, kind.edge, pictures=kind.tiles)
+        monitor.watch(name, RATE, kind.edge, pictures=kind.tiles)
     if kind.encoded:
         encoder.ask(what="encode on", edge=kind.edge, rate=due)
     told = worker.ask(go=True)

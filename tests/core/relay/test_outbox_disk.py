@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,11 @@ class FailingSpool(Spool):
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         super().__init__(folder, limit_bytes)
         journal, write, mark = self.journal, self.journal.write, self.journal.mark
-        journal.write = lambda frame: self._do(write, frame, self.fails)  # type: ignore[method-assign]
-        journal.mark = lambda marks: self._do(mark, marks, self.fails and not self.for_marks)  # type: ignore[method-assign]
+        journal.write = partial(self._do, write)  # type: ignore[method-assign] # the disk's part
+        journal.mark = partial(self._do, mark, is_mark=True)  # type: ignore[method-assign] # as above
 
-    def _do(self, write: Callable[[Frame], None], frame: Frame, fails: bool) -> None:
-        if fails:
+    def _do(self, write: Callable[[Frame], None], frame: Frame, *, is_mark: bool = False) -> None:
+        if self.fails and not (is_mark and self.for_marks):
             raise OSError(28, "No space left on device")
         write(frame)
 

@@ -5,7 +5,7 @@ const CAUTIOUS_FRAMES = 240;
 const STANDING_CAUTIOUS_FRAMES = 120;
 /** What comes to nothing waiting, so long after a frame, let another frame pass in between, ms. */
 const GAP_MS = 18;
-/** What came less before a frame than this would, as that frame's own, soon come too late, ms. */
+/** What comes less than this before a frame needs one in waiting, or it would soon miss that frame, ms. */
 const SLACK_MS = 5;
 
 /**
